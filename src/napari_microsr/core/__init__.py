@@ -1,0 +1,1 @@
+"""Machinery that knows no microscopy task, no napari and no Qt."""
