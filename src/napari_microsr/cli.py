@@ -1,0 +1,178 @@
+"""The command `microsr`: the same jobs as the widgets, from the side."""
+
+import json
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Iterator
+
+from cyclopts import App, CycloptsError, Parameter
+
+from napari_microsr import __version__
+from napari_microsr.core.job import Job, read_job_file
+from napari_microsr.core.progress import Cancelled, ConsoleProgress
+from napari_microsr.errors import JobError, MicroSRError
+from napari_microsr.superres.job import UpscaleJob
+
+DONE, FAILED, WRONG_USAGE, CANCELLED = 0, 1, 2, 130
+
+app = App(
+    name="microsr",
+    help="Super-resolution of microscopy images of any size. Exit status: 0 done, 1 failed, 2 wrong usage, "
+    "130 cancelled.",
+    version=__version__,
+    result_action="return_value",
+)
+
+AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+
+
+@app.command
+def upscale(job: Annotated[UpscaleJob, Parameter(name="*")], *, as_json: AsJson = False) -> None:
+    """Super-resolve an image tile by tile into an OME-Zarr store.
+
+    Ctrl-C cancels after the tile in hand; the same command then resumes.
+
+    Parameters
+    ----------
+    job
+        The settings.
+    as_json
+        Print the result as JSON.
+    """
+    _report(run_upscale(job), as_json)
+
+
+@app.command
+def run(path: Path, *, as_json: AsJson = False) -> None:
+    """Run a job file.
+
+    Parameters
+    ----------
+    path
+        YAML: the line `task: upscale` and the task's settings.
+    as_json
+        Print the result as JSON.
+    """
+    task, settings = read_job_file(path)
+    if task not in TASKS:
+        raise JobError(f"There is no task {task!r}.", f"The tasks are: {', '.join(TASKS)}.")
+    kind, do = TASKS[task]
+    _report(do(kind.parse(settings)), as_json)
+
+
+@app.command
+def models(*, as_json: AsJson = False) -> None:
+    """List the installed models: what each is for, its factor, pixel size, licence and quality.
+
+    Parameters
+    ----------
+    as_json
+        Print all of each model's card as JSON.
+    """
+    from napari_microsr.core.weights import list_cards
+
+    cards = list_cards()
+    if as_json:
+        print(json.dumps([card.model_dump(mode="json") for card in cards]))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("id", "task", "factor", "µm per pixel", "licence", "PSNR against baseline", "for")
+    for card in cards:
+        table.add_row(*card.row())
+    Console().print(table)
+
+
+@app.command
+def demo(*, out: Path = Path("microsr-demo"), as_json: AsJson = False) -> None:
+    """Super-resolve the shipped slide region; shows it in napari, or writes pictures without a display.
+
+    Parameters
+    ----------
+    out
+        Folder for the results.
+    as_json
+        Print the result as JSON.
+    """
+    from napari_microsr.superres.demo import run_demo
+
+    with _console() as progress:
+        result = run_demo(out, progress)
+    _report(result, as_json)
+    if has_display():
+        from napari_microsr.widgets.demo import show_demo
+
+        show_demo(result)
+
+
+def run_upscale(job: UpscaleJob) -> dict[str, Any]:
+    """Run an upscale job with a progress bar."""
+    from napari_microsr.superres.job import upscale as do_upscale
+
+    with _console() as progress:
+        outputs = do_upscale(job, progress=progress)
+    return {"task": job.task, "outputs": [str(path) for path in outputs]}
+
+
+TASKS: dict[str, tuple[type[Job], Callable[[Any], dict[str, Any]]]] = {
+    UpscaleJob.task: (UpscaleJob, run_upscale),
+}
+
+
+class _InterruptibleProgress(ConsoleProgress):
+    """Turns the first Ctrl-C into a cancel at the next step; a second one stops at once."""
+
+    interrupted = False
+
+    def interrupt(self, *_: object) -> None:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        self.interrupted = True
+        self.warn("cancelling after this tile; press Ctrl-C again to stop at once.")
+
+    def advance(self, label: str, done: int, total: int) -> None:
+        """Redraw the bar, or cancel."""
+        if self.interrupted:
+            raise Cancelled
+        super().advance(label, done, total)
+
+
+@contextmanager
+def _console() -> Iterator[ConsoleProgress]:
+    with _InterruptibleProgress() as progress:
+        before = signal.signal(signal.SIGINT, progress.interrupt)
+        try:
+            yield progress
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def _report(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result))
+    else:
+        print("\n".join(str(path) for path in result["outputs"]))
+
+
+def main() -> None:
+    """Run the command and leave with its exit status."""
+    sys.exit(execute(sys.argv[1:]))
+
+
+def execute(arguments: list[str]) -> int:
+    """Run the command line `arguments` and return the exit status."""
+    try:
+        app(arguments, exit_on_error=False)
+    except CycloptsError:
+        return WRONG_USAGE
+    except MicroSRError as error:
+        print(f"microsr: {error}", file=sys.stderr)
+        return FAILED
+    except (Cancelled, KeyboardInterrupt):
+        print("microsr: cancelled; what is done is kept, and the same command resumes.", file=sys.stderr)
+        return CANCELLED
+    return DONE

@@ -1,0 +1,117 @@
+"""Which device computes, in which precision, and how its memory is treated."""
+
+import contextlib
+import ctypes
+import gc
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from napari_microsr.errors import DeviceError
+
+
+@dataclass(frozen=True)
+class Device:
+    """A computing device and what pays on it.
+
+    Attributes
+    ----------
+    name : str
+        "cpu", "cuda:0" or "mps".
+    reduced : torch.dtype or None
+        Type for autocast where it is faster than float32, None where it is not.
+    channels_last : bool
+        Whether convolutions run faster on channels-last tensors.
+    """
+
+    name: str
+    reduced: torch.dtype | None
+    channels_last: bool
+
+    @property
+    def kind(self) -> str:
+        """Return "cpu", "cuda" or "mps"."""
+        return self.name.partition(":")[0]
+
+    @contextlib.contextmanager
+    def inference(self, reduced: bool) -> Iterator[None]:
+        """Run a network without gradients, repeatably, in float32 or in the reduced type.
+
+        TensorFloat-32 is switched off: it keeps 10 bits of the mantissa, which is not float32. cuDNN is
+        held to deterministic algorithms, so that a repeated tile is the same to the bit.
+        """
+        with (
+            torch.inference_mode(),
+            torch.autocast(self.kind, self.reduced, enabled=reduced and self.reduced is not None),
+            torch.backends.cudnn.flags(
+                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+            ),
+        ):
+            yield
+
+    def memory(self) -> tuple[float, float] | None:
+        """Free and total memory of a CUDA device in GB, None for other devices."""
+        if self.kind != "cuda":
+            return None
+        free, total = torch.cuda.mem_get_info(self.name)
+        return free / 1e9, total / 1e9
+
+    def release(self) -> None:
+        """Give cached memory back to the device and to the system."""
+        gc.collect()
+        if self.kind == "cuda":
+            torch.cuda.empty_cache()
+        elif self.kind == "mps":
+            torch.mps.empty_cache()
+        if sys.platform == "linux":
+            with contextlib.suppress(OSError, AttributeError):
+                ctypes.CDLL(None).malloc_trim(0)
+
+
+def resolve(name: str) -> Device:
+    """Return the device that a user asked for.
+
+    Parameters
+    ----------
+    name : str
+        "auto" (CUDA, else MPS, else CPU), "cpu", "cuda", "cuda:1" or "mps".
+
+    Raises
+    ------
+    DeviceError
+        If there is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if _has_mps() else "cpu"
+    if name == "cpu":
+        return Device("cpu", torch.bfloat16 if _cpu_has_bf16() else None, channels_last=True)
+    if name == "mps" and _has_mps():
+        return Device("mps", torch.float16, channels_last=False)
+    kind, _, number = name.partition(":")
+    if kind == "cuda" and (number or "0").isdigit():
+        index = int(number or 0)
+        if index < torch.cuda.device_count():
+            bf16 = torch.cuda.get_device_capability(index) >= (8, 0)
+            return Device(
+                f"cuda:{index}", torch.bfloat16 if bf16 else torch.float16, channels_last=True
+            )
+    raise DeviceError(
+        f"There is no device {name!r} here.", f"Choose one of: {', '.join(available())}, or auto."
+    )
+
+
+def available() -> list[str]:
+    """Return the names of the devices of this machine, the fastest first."""
+    names = [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return [*names, *(["mps"] if _has_mps() else []), "cpu"]
+
+
+def _has_mps() -> bool:
+    return torch.backends.mps.is_available()
+
+
+def _cpu_has_bf16() -> bool:
+    """Say whether the processor multiplies bfloat16 itself; emulated, it is slower than float32."""
+    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())  # noqa: SLF001

@@ -1,0 +1,56 @@
+"""Which blocks of an unfinished store are proven to be complete."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+Block = tuple[int, int, int, int]
+"""Pyramid level, plane, row, column of one shard."""
+
+
+class Journal:
+    """An append-only list of finished blocks beside the data, headed by what the run computes.
+
+    A line is written after its block's file is in place, in one write call; a kill can only cut the last
+    line, which is then ignored. So every block listed is complete.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The journal file; it is read if it is there, else begun.
+    header : dict
+        What the run computes; kept as the first line.
+    """
+
+    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+        self.path = path
+        self.blocks: set[Block] = set()
+        self._stream: IO[bytes] | None = None
+        lines = path.read_bytes().split(b"\n") if path.exists() else []
+        if len(lines) > 1:
+            self.header: dict[str, Any] = json.loads(lines[0])
+            for line in lines[1:-1]:
+                level, plane, row, col = map(int, line.split())
+                self.blocks.add((level, plane, row, col))
+            with path.open("rb+") as stream:
+                stream.truncate(sum(len(line) + 1 for line in lines[:-1]))
+        else:
+            self.header = json.loads(json.dumps(header))
+            path.write_bytes(json.dumps(header).encode() + b"\n")
+
+    def add(self, blocks: Iterable[Block]) -> None:
+        """Note that `blocks` are complete."""
+        if self._stream is None:
+            self._stream = self.path.open("ab", buffering=0)
+        blocks = list(blocks)
+        self._stream.write(b"".join(b"%d %d %d %d\n" % block for block in blocks))
+        self.blocks.update(blocks)
+
+    def close(self) -> None:
+        """Close the file and leave it in place."""
+        if self._stream is not None:
+            os.fsync(self._stream.fileno())
+            self._stream.close()
+            self._stream = None

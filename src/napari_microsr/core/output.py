@@ -1,0 +1,58 @@
+"""Whether a result may be written where it was asked for, and what to say when writing fails."""
+
+import contextlib
+import errno
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from napari_microsr.errors import OutputError
+
+
+def check_output(path: Path, *, restart: bool) -> None:
+    """Refuse an output that is finished, is not ours to replace, or has another type.
+
+    Raises
+    ------
+    OutputError
+    """
+    if not path.name.endswith(".zarr"):
+        raise OutputError(
+            f"The output {path} is not an OME-Zarr name.", "Give a name that ends in .ome.zarr."
+        )
+    if not path.exists():
+        return
+    if not restart:
+        raise OutputError(
+            f"{path} exists already.", "Give another output, or restart to replace it."
+        )
+    if not _made_here(path):
+        raise OutputError(
+            f"{path} was not written by napari-microsr and is not replaced.",
+            "Give another output, or move it away yourself.",
+        )
+
+
+def _made_here(path: Path) -> bool:
+    try:
+        attributes = json.loads((path / "zarr.json").read_text())["attributes"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return "microsr" in attributes
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a failure of the file system into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise OutputError(
+                f"The disk is full while writing {path}.",
+                "Free some space and run the same command again: it resumes where it stopped.",
+            ) from error
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror or error}).",
+            "Check that the folder exists and may be written, or give another output.",
+        ) from error

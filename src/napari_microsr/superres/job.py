@@ -1,0 +1,139 @@
+"""Super-resolve an image of any size: what a user can ask for, and the function that does it."""
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field, field_validator
+
+from napari_microsr.core.cluster import connect, run_on_cluster
+from napari_microsr.core.image import ImageSource, open_image
+from napari_microsr.core.job import Job
+from napari_microsr.core.progress import Progress, SilentProgress
+from napari_microsr.core.output import check_output
+from napari_microsr.core.tiles import Region
+
+if TYPE_CHECKING:
+    from napari_microsr.core.sink import ZarrSink
+    from napari_microsr.superres.run import UpscaleRun
+
+
+class UpscaleJob(Job):
+    """Settings of a super-resolution run."""
+
+    task: ClassVar[str] = "upscale"
+    execution_fields: ClassVar[frozenset[str]] = frozenset({"output", "restart", "cluster"})
+
+    source: str
+    """Image to super-resolve: a TIFF, OME-TIFF, SVS, OME-Zarr, PNG or JPEG file."""
+    output: Path
+    """Folder of the result, an OME-Zarr store NAME.ome.zarr."""
+    model: str = "histology-x2"
+    """Network: the id of an installed one, or the path of a .safetensors file."""
+    device: str = "auto"
+    """Where to compute: auto, cpu, cuda, cuda:1 or mps."""
+    precision: Literal["auto", "float32"] = "auto"
+    """auto uses 16-bit arithmetic where it is faster and the model's card shows that it costs nothing."""
+    tile_px: int | None = Field(None, ge=16, le=16384)
+    """Side of a tile in input pixels; empty chooses one for the device and halves it if memory is short."""
+    residual: bool = False
+    """Also write what the network changed: the result minus the bicubic enlargement (or the input)."""
+    cluster: str | None = None
+    """Spread the tiles over a dask cluster: tcp://HOST:PORT, or local:N for N processes here."""
+    restart: bool = False
+    """Replace a finished or unfinished result of that name instead of resuming it."""
+
+    @field_validator("output")
+    @classmethod
+    def _name_the_store(cls, output: Path) -> Path:
+        return output if output.suffix == ".zarr" else output.with_name(output.name + ".ome.zarr")
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """The result's store and, if asked for, the residual's beside it: NAME.residual.ome.zarr."""
+        stem = self.output.name.removesuffix(".zarr").removesuffix(".ome")
+        residual = self.output.with_name(f"{stem}.residual.ome.zarr")
+        return (self.output, residual) if self.residual else (self.output,)
+
+
+def upscale(
+    job: UpscaleJob,
+    *,
+    source: ImageSource | None = None,
+    progress: Progress | None = None,
+    visible: Region | None = None,
+    opened: "Callable[[UpscaleRun, tuple[ZarrSink, ...]], None] | None" = None,
+    client: Any = None,
+) -> tuple[Path, ...]:
+    """Super-resolve an image tile by tile into an OME-Zarr store.
+
+    An interrupted run of the same job is resumed; its store becomes the same to the bit as that of an
+    uninterrupted one.
+
+    Parameters
+    ----------
+    job : UpscaleJob
+        What to do.
+    source : ImageSource, optional
+        The image, if it is not the file `job.source`.
+    progress : Progress, optional
+        Told of each tile; may cancel.
+    visible : Region, optional
+        What the viewer shows: those tiles come first.
+    opened : callable, optional
+        Called with the run and its sinks when these are open and before the first tile, so that a viewer
+        can show them as they fill.
+    client : distributed.Client, optional
+        A dask cluster to use instead of `job.cluster`.
+
+    Returns
+    -------
+    tuple of pathlib.Path
+        The result and, if asked for, the residual.
+
+    Raises
+    ------
+    MicroSRError
+        If the image, the model, the device or the output will not do.
+    Cancelled
+        If the progress asked to stop; the unfinished store stays and can be resumed.
+    """
+    from napari_microsr.core.runner import run_tiles
+    from napari_microsr.superres.run import prepare
+
+    progress = progress or SilentProgress()
+    for output in job.outputs:
+        check_output(output, restart=job.restart)
+    with contextlib.ExitStack() as stack:
+        if client is None and job.cluster is not None:
+            client = stack.enter_context(connect(job.cluster))
+        run = prepare(job, source or open_image(job.source), progress, client)
+        stack.callback(run.device.release)
+        sinks = tuple(stack.enter_context(sink) for sink in run.sinks())
+        if opened is not None:
+            opened(run, sinks)
+        batches = run.plan.batches(run.batch_size, visible)
+        if client is None:
+            run_tiles(run.source, run.plan, run.process(progress), sinks, progress, batches)
+        else:
+            _distribute(run, sinks, batches, progress, client)
+        return tuple(sink.finish() for sink in sinks)
+
+
+def _distribute(
+    run: "UpscaleRun",
+    sinks: "tuple[ZarrSink, ...]",
+    batches: list[range],
+    progress: Progress,
+    client: Any,
+) -> None:
+    from napari_microsr.core.runner import missing
+
+    def finished(group: Sequence[range]) -> None:
+        tiles = [run.plan.tile(index) for batch in group for index in batch]
+        for sink in sinks:
+            sink.adopt(tiles)
+
+    todo = missing(batches, run.plan, sinks)
+    run_on_cluster(client, run.compute_shards, todo, finished, progress)

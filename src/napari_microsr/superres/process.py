@@ -1,0 +1,175 @@
+"""From windows of the image to finished output tiles: normalise, run the network, crop, quantise."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from napari_microsr.core.device import Device
+from napari_microsr.core.progress import Progress
+from napari_microsr.errors import DeviceError
+from napari_microsr.superres.networks.bicubic import Bicubic
+from napari_microsr.superres.normalise import Normalisation
+
+Array = NDArray[np.generic]
+SMALLEST_TILE_PX = 32
+
+
+class NetworkProcess:
+    """A `TileProcess` that runs one network on one device.
+
+    A window too large for the device's memory is cut into four smaller ones with the same halo: the
+    output tile and the files stay as planned, only the computation is done in smaller pieces.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        (N, C, H, W) -> (N, C, factor * H, factor * W), in normalised units.
+    device : Device
+        Where it runs.
+    normalisation : Normalisation
+        Of the image.
+    dtype : numpy.dtype
+        Of the image and of the result.
+    factor, halo_px, multiple_of : int
+        Of the network.
+    reduced : bool
+        Run the network in the device's reduced precision. Normalisation stays in float32.
+    tile_typed : bool
+        Whether the user chose the tile; then a tile too large is an error instead of being cut.
+    residual : bool
+        Also return the result minus its baseline (the input, or its bicubic enlargement).
+    progress : Progress
+        Told when a tile has to be cut.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        device: Device,
+        normalisation: Normalisation,
+        dtype: np.dtype[Any],
+        *,
+        factor: int,
+        halo_px: int,
+        multiple_of: int,
+        reduced: bool,
+        tile_typed: bool,
+        residual: bool,
+        progress: Progress,
+    ) -> None:
+        self._device = device
+        self._format = torch.channels_last if device.channels_last else torch.contiguous_format
+        network = network.eval().requires_grad_(False).to(device.name)
+        self._network = network.to(memory_format=self._format)  # type: ignore[call-overload]
+        self._baseline = Bicubic(factor=factor).to(device.name) if residual and factor > 1 else None
+        self._normalisation = normalisation
+        self._dtype = dtype
+        self._factor, self._halo, self._multiple = factor, halo_px, multiple_of
+        self._reduced, self._tile_typed, self._residual = reduced, tile_typed, residual
+        self._progress = progress
+        self._cuts = 0
+
+    def __call__(self, windows: Array, channel: int) -> tuple[Array, ...]:
+        """Process a batch of windows; see `TileProcess`."""
+        return self._cut(windows, channel, self._cuts)
+
+    def _cut(self, windows: Array, channel: int, cuts: int) -> tuple[Array, ...]:
+        if cuts == 0:
+            try:
+                return self._compute(windows, channel)
+            except (torch.OutOfMemoryError, MemoryError) as error:
+                smaller = self._smaller(windows, error)
+            self._device.release()
+            self._cuts += 1
+            self._progress.warn(smaller)
+        return self._quarters(windows, channel, max(cuts - 1, 0))
+
+    def _quarters(self, windows: Array, channel: int, cuts: int) -> tuple[Array, ...]:
+        """Process the four quarters of the windows' tiles; they start on the network's grid and may overlap."""
+        margin, factor = 2 * self._halo, self._factor
+        height, width = windows.shape[2] - margin, windows.shape[3] - margin
+        part_y, part_x = self._half(height), self._half(width)
+        outputs: tuple[Array, ...] | None = None
+        for y in sorted({0, height - part_y}):
+            for x in sorted({0, width - part_x}):
+                part = windows[:, :, y : y + part_y + margin, x : x + part_x + margin]
+                blocks = self._cut(np.ascontiguousarray(part), channel, cuts)
+                if outputs is None:
+                    outputs = tuple(
+                        np.empty((*block.shape[:2], factor * height, factor * width), block.dtype)
+                        for block in blocks
+                    )
+                rows = slice(factor * y, factor * (y + part_y))
+                cols = slice(factor * x, factor * (x + part_x))
+                for output, block in zip(outputs, blocks, strict=True):
+                    output[:, :, rows, cols] = block
+        assert outputs is not None
+        return outputs
+
+    def _half(self, size: int) -> int:
+        return min(size, -(-size // (2 * self._multiple)) * self._multiple)
+
+    def _smaller(self, windows: Array, error: BaseException) -> str:
+        """Say that a tile is too large: as a warning where it may be cut, as an error where it may not."""
+        tile = max(windows.shape[2:]) - 2 * self._halo
+        half = self._half(tile)
+        memory = self._device.memory()
+        where = self._device.name + (
+            f" ({memory[0]:.1f} of {memory[1]:.1f} GB free)" if memory else ""
+        )
+        if self._tile_typed:
+            raise DeviceError(
+                f"A tile of {tile} px does not fit into the memory of {where}.",
+                f"Set the tile to {half} px or less, or to auto.",
+            ) from error
+        if half < SMALLEST_TILE_PX or half == tile:
+            raise DeviceError(
+                f"Even a tile of {tile} px does not fit into the memory of {where}.",
+                "Close other programs that use the device, or run on the CPU.",
+            ) from error
+        return f"A tile of {tile} px does not fit into the memory of {where}; using {half} px."
+
+    def _compute(self, windows: Array, channel: int) -> tuple[Array, ...]:
+        pixels = torch.from_numpy(np.ascontiguousarray(windows, np.float32)).to(self._device.name)
+        low, high = self._normalisation.low[channel], self._normalisation.high[channel]
+        hole = None
+        if np.issubdtype(self._dtype, np.floating):
+            hole = ~torch.isfinite(pixels)
+            pixels = torch.where(hole, low, pixels)
+        with self._device.inference(self._reduced):
+            pixels = (pixels - low) / (high - low)
+            result = self._network(pixels.contiguous(memory_format=self._format)).float()
+            outputs = [self._finish(result * (high - low) + low, hole, self._dtype)]
+            if self._residual:
+                base = pixels if self._baseline is None else self._baseline(pixels)
+                change = (result - base.float()) * (high - low)
+                outputs.append(self._finish(change, hole, residual_dtype(self._dtype)))
+        return tuple(outputs)
+
+    def _finish(
+        self, result: torch.Tensor, hole: torch.Tensor | None, dtype: np.dtype[Any]
+    ) -> Array:
+        """Crop the halo, put holes back and convert to the result's type."""
+        margin = self._factor * self._halo
+        result = result[..., margin : result.shape[2] - margin, margin : result.shape[3] - margin]
+        if hole is not None:
+            halo = self._halo
+            inside = hole[..., halo : hole.shape[2] - halo, halo : hole.shape[3] - halo]
+            for axis in (2, 3):
+                inside = inside.repeat_interleave(self._factor, axis)
+            result = result.masked_fill(inside, torch.nan)
+        if np.issubdtype(dtype, np.integer):
+            limits = np.iinfo(dtype)
+            result = result.round().clamp(float(limits.min), float(limits.max))
+            if dtype == np.uint8:
+                return result.to(torch.uint8).contiguous().cpu().numpy()
+        array: Array = result.contiguous().cpu().numpy().astype(dtype)
+        return array
+
+
+def residual_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the type that holds the difference of two images of `dtype` as an image."""
+    return np.dtype(np.int16 if dtype == np.uint8 else np.float32)
