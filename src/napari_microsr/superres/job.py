@@ -10,8 +10,8 @@ from pydantic import Field, field_validator
 from napari_microsr.core.cluster import connect, run_on_cluster
 from napari_microsr.core.image import ImageSource, open_image
 from napari_microsr.core.job import Job
-from napari_microsr.core.progress import Progress, SilentProgress
 from napari_microsr.core.output import check_output
+from napari_microsr.core.progress import Progress, SilentProgress
 from napari_microsr.core.tiles import Region
 
 if TYPE_CHECKING:

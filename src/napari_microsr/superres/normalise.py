@@ -39,9 +39,7 @@ def measure(source: ImageSource, method: Method) -> Normalisation:
         colour networks are trained on, and falls back to percentiles for other types, whose black and
         white are not known. "percentile" maps the 0.1 and 99.9 % quantiles of each channel.
     """
-    channels = (
-        1 if source.rgb else dict(zip(source.axes, source.array.shape, strict=True)).get("c", 1)
-    )
+    channels = 1 if source.rgb else dict(zip(source.axes, source.array.shape, strict=True)).get("c", 1)
     if method == "identity":
         return Normalisation((0.0,) * channels, (1.0,) * channels)
     if method == "range" and source.dtype == np.uint8:

@@ -13,7 +13,7 @@ from napari_microsr.errors import DeviceError
 from napari_microsr.superres.networks.bicubic import Bicubic
 from napari_microsr.superres.normalise import Normalisation
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 SMALLEST_TILE_PX = 32
 
 
@@ -88,7 +88,7 @@ class NetworkProcess:
         return self._quarters(windows, channel, max(cuts - 1, 0))
 
     def _quarters(self, windows: Array, channel: int, cuts: int) -> tuple[Array, ...]:
-        """Process the four quarters of the windows' tiles; they start on the network's grid and may overlap."""
+        """Process the four quarters of each tile; they start on the network's grid and may overlap."""
         margin, factor = 2 * self._halo, self._factor
         height, width = windows.shape[2] - margin, windows.shape[3] - margin
         part_y, part_x = self._half(height), self._half(width)
@@ -117,9 +117,7 @@ class NetworkProcess:
         tile = max(windows.shape[2:]) - 2 * self._halo
         half = self._half(tile)
         memory = self._device.memory()
-        where = self._device.name + (
-            f" ({memory[0]:.1f} of {memory[1]:.1f} GB free)" if memory else ""
-        )
+        where = self._device.name + (f" ({memory[0]:.1f} of {memory[1]:.1f} GB free)" if memory else "")
         if self._tile_typed:
             raise DeviceError(
                 f"A tile of {tile} px does not fit into the memory of {where}.",
@@ -149,9 +147,7 @@ class NetworkProcess:
                 outputs.append(self._finish(change, hole, residual_dtype(self._dtype)))
         return tuple(outputs)
 
-    def _finish(
-        self, result: torch.Tensor, hole: torch.Tensor | None, dtype: np.dtype[Any]
-    ) -> Array:
+    def _finish(self, result: torch.Tensor, hole: torch.Tensor | None, dtype: np.dtype[Any]) -> Array:
         """Crop the halo, put holes back and convert to the result's type."""
         margin = self._factor * self._halo
         result = result[..., margin : result.shape[2] - margin, margin : result.shape[3] - margin]

@@ -101,9 +101,7 @@ class UpscaleRun:
         provenance = self.provenance()
         return tuple(
             Layout(self.source, self.plan, dtype, {**provenance, "content": content})
-            for dtype, content, _ in zip(
-                types, ("result", "residual"), self.job.outputs, strict=False
-            )
+            for dtype, content, _ in zip(types, ("result", "residual"), self.job.outputs, strict=False)
         )
 
     def sinks(self) -> tuple[ZarrSink, ...]:
@@ -141,8 +139,7 @@ class UpscaleRun:
         progress = SilentProgress()
         folders = [path.with_name(path.name + ".partial") for path in self.job.outputs]
         writers = [
-            ShardWriter(Store(folder, layout))
-            for folder, layout in zip(folders, self.layouts(), strict=True)
+            ShardWriter(Store(folder, layout)) for folder, layout in zip(folders, self.layouts(), strict=True)
         ]
         run_tiles(self.source, self.plan, self.process(progress), writers, progress, batches)
         return progress.warnings
@@ -158,14 +155,12 @@ class ShardWriter:
         """Return False: a worker is only sent what is missing."""
         return False
 
-    def write(self, tile: Tile, block: NDArray[np.generic]) -> None:
+    def write(self, tile: Tile, block: NDArray[Any]) -> None:
         """Write one tile's shard."""
         self._store.write((0, tile.plane, tile.row, tile.col), block)
 
 
-def prepare(
-    job: UpscaleJob, source: ImageSource, progress: Progress, client: Any = None
-) -> UpscaleRun:
+def prepare(job: UpscaleJob, source: ImageSource, progress: Progress, client: Any = None) -> UpscaleRun:
     """Check that job, image, model and device go together and plan the tiles.
 
     Raises

@@ -1,0 +1,71 @@
+"""How a sharp image becomes the low-resolution one that a network sees in training.
+
+A degradation maps an 8-bit RGB or grey image (H, W[, C]) and a factor to a low-resolution image,
+uint8 as a camera would deliver it. Pillow is the reference for the resampling kernels.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+Pixels = NDArray[np.uint8]
+
+
+def _resize(image: Pixels, shape: tuple[int, int], filter_: Image.Resampling) -> Pixels:
+    resized = Image.fromarray(image).resize((shape[1], shape[0]), filter_)
+    return np.asarray(resized)
+
+
+def bicubic_down(image: Pixels, factor: int) -> Pixels:
+    """Reduce by antialiased bicubic interpolation (kernel a = -0.5, widened by the factor)."""
+    shape = (image.shape[0] // factor, image.shape[1] // factor)
+    return _resize(image, shape, Image.Resampling.BICUBIC)
+
+
+def area_down(image: Pixels, factor: int) -> Pixels:
+    """Reduce by the mean of each factor x factor block, as camera binning does."""
+    shape = (image.shape[0] // factor, image.shape[1] // factor)
+    return _resize(image, shape, Image.Resampling.BOX)
+
+
+def bicubic_down_up(image: Pixels, factor: int) -> Pixels:
+    """Reduce by bicubic interpolation and magnify back: blurred, on the same grid.
+
+    PlacentaSR's training pairs are this with factor 4.
+    """
+    return _resize(bicubic_down(image, factor), image.shape[:2], Image.Resampling.BICUBIC)
+
+
+@dataclass(frozen=True)
+class Degradation:
+    """A way to degrade.
+
+    Attributes
+    ----------
+    apply : callable
+        (image, factor) -> low-resolution image.
+    same_grid : bool
+        Whether the result has the input's size (restoration) or is smaller by the factor.
+    summary : str
+        For the model card.
+    """
+
+    apply: Callable[[Pixels, int], Pixels]
+    same_grid: bool
+    summary: str
+
+    def shrink(self, factor: int) -> int:
+        """Return by how much the result is smaller than the input."""
+        return 1 if self.same_grid else factor
+
+
+DEGRADATIONS = {
+    "bicubic": Degradation(bicubic_down, False, "antialiased bicubic reduction (Pillow)"),
+    "area": Degradation(area_down, False, "mean over blocks (binning)"),
+    "bicubic-down-up": Degradation(
+        bicubic_down_up, True, "antialiased bicubic reduction and magnification back (Pillow)"
+    ),
+}

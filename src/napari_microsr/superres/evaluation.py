@@ -1,0 +1,52 @@
+"""A network's figures on whole sharp images that are degraded first."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from napari_microsr.superres.datasets import to_tensor
+from napari_microsr.superres.degrade import DEGRADATIONS, Pixels
+from napari_microsr.superres.metrics import crop_rim, psnr, ssim
+
+#: Every network of the package accepts sizes that are multiples of this.
+ALIGNMENT = 16
+
+
+def degraded_pair(image: Pixels, degradation: str, factor: int) -> tuple[Pixels, Pixels]:
+    """Return (low, high): `image` degraded, and `image` cropped to a size the degradation allows."""
+    unit = factor * ALIGNMENT
+    high = image[: image.shape[0] // unit * unit, : image.shape[1] // unit * unit]
+    return DEGRADATIONS[degradation].apply(high, factor), high
+
+
+def predict(module: nn.Module, low: Pixels) -> Pixels:
+    """Run a network on a whole 8-bit image (H, W[, C]) and round to 8 bits."""
+    device = next((t.device for t in [*module.parameters(), *module.buffers()]), torch.device("cpu"))
+    x = to_tensor(low)[None].to(device)
+    pad = 2 * ALIGNMENT
+    # The window continues past the image's edge with its edge pixels, as the tile runner's does.
+    x = functional.pad(x, (pad,) * 4, mode="replicate").contiguous(
+        memory_format=torch.channels_last
+    )
+    with torch.inference_mode():
+        y = module(x)[0].float()
+    rim = pad * y.shape[-1] // x.shape[-1]
+    y = y[:, rim:-rim, rim:-rim]
+    image = y.mul(255).round_().clamp_(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+    return image[..., 0] if low.ndim == 2 else image
+
+
+def score(
+    module: nn.Module, images: Sequence[Pixels], degradation: str, factor: int
+) -> tuple[float, float]:
+    """Return mean PSNR (dB) and mean SSIM over sharp images, a rim of two factors cut."""
+    figures = []
+    for image in images:
+        low, high = degraded_pair(image, degradation, factor)
+        restored, truth = (crop_rim(i, 2 * factor) for i in (predict(module, low), high))
+        figures.append((psnr(restored, truth), ssim(restored, truth)))
+    means = np.mean(figures, axis=0)
+    return float(means[0]), float(means[1])
