@@ -1,12 +1,14 @@
 """The command `microsr`: the same jobs as the widgets, from the side."""
 
+import importlib.util
 import json
+import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Iterator
+from typing import Annotated, Any
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -156,6 +158,13 @@ def _report(result: dict[str, Any], as_json: bool) -> None:
         print(json.dumps(result))
     else:
         print("\n".join(str(path) for path in result["outputs"]))
+
+
+def has_display() -> bool:
+    """Say whether napari is installed and a window can be opened."""
+    if importlib.util.find_spec("napari") is None:
+        return False
+    return not sys.platform.startswith("linux") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY")))
 
 
 def main() -> None:

@@ -42,10 +42,10 @@ def connect(address: str) -> Iterator[Any]:
     if kind == "local" and number.isdigit() and int(number) > 0:
         count = int(number)
         with (
-            LocalCluster(  # type: ignore[no-untyped-call]
+            LocalCluster(
                 n_workers=count, threads_per_worker=1, dashboard_address=None, silence_logs=50
             ) as cluster,
-            Client(cluster) as client,  # type: ignore[no-untyped-call]
+            Client(cluster) as client,
         ):
             client.run(_share_cores, max(1, (os.cpu_count() or 1) // count))
             yield client
@@ -56,7 +56,7 @@ def connect(address: str) -> Iterator[Any]:
             "Give tcp://HOST:PORT of a dask scheduler, or local:N for N processes on this machine.",
         )
     try:
-        client = Client(address, timeout=10)  # type: ignore[no-untyped-call]
+        client = Client(address, timeout=10)
     except OSError as error:
         raise JobError(
             f"No dask scheduler answers at {address}.", "Start it, or correct the address."
@@ -107,7 +107,7 @@ def run_on_cluster(
     progress.advance("tiles", done, total)
     futures = {client.submit(compute, group, pure=False): group for group in groups}
     try:
-        for future in as_completed(futures):  # type: ignore[no-untyped-call]
+        for future in as_completed(futures):
             for message in future.result():
                 progress.warn(message)
             group = futures[future]

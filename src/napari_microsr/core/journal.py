@@ -37,7 +37,7 @@ class Journal:
             with path.open("rb+") as stream:
                 stream.truncate(sum(len(line) + 1 for line in lines[:-1]))
         else:
-            self.header = json.loads(json.dumps(header))
+            self.header = header
             path.write_bytes(json.dumps(header).encode() + b"\n")
 
     def add(self, blocks: Iterable[Block]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import yaozarrs.v05
 import zarr
 from numpy.typing import NDArray
+from zarr.codecs import ZstdCodec
 
 from napari_microsr.core.image import ImageSource, Placement
 from napari_microsr.core.journal import Block
@@ -20,9 +21,9 @@ COARSEST_PX = 512
 # Chunks are what a viewer reads at a time; shards are what one tile writes.
 CHUNK_PX = 512
 UNITS = {
-    "um": "micrometer", "µm": "micrometer", "nm": "nanometer", "mm": "millimeter", "m": "meter",
-    "cm": "centimeter", "pm": "picometer", "angstrom": "angstrom", "s": "second", "ms": "millisecond",
-    "us": "microsecond", "min": "minute", "h": "hour",
+    "angstrom": "angstrom", "nm": "nanometer", "um": "micrometer", "mm": "millimeter", "cm": "centimeter",
+    "m": "meter", "inch": "inch", "ns": "nanosecond", "us": "microsecond", "ms": "millisecond",
+    "s": "second", "min": "minute", "h": "hour",
 }  # fmt: skip
 
 
@@ -61,9 +62,7 @@ class Layout:
     def axes(self) -> str:
         """Axes of the stored arrays."""
         rank = "tczyx"
-        return "".join(
-            sorted(self.source.axes, key=lambda axis: rank.index(axis) if axis in rank else 1)
-        )
+        return "".join(sorted(self.source.axes, key=lambda axis: rank.index(axis) if axis in rank else 1))
 
     @property
     def placement(self) -> Placement:
@@ -138,11 +137,7 @@ class Layout:
     def attributes(self) -> dict[str, Any]:
         """Return the group's attributes: OME metadata and, beside it, the provenance and exact placement."""
         image = yaozarrs.v05.Image.model_validate(
-            {
-                "multiscales": [
-                    {"name": self.source.name, "axes": self._axes(), "datasets": self._datasets()}
-                ]
-            }
+            {"multiscales": [{"name": self.source.name, "axes": self._axes(), "datasets": self._datasets()}]}
         )
         ome = image.model_dump(mode="json", exclude_none=True, by_alias=True)
         return {
@@ -175,8 +170,7 @@ class Layout:
             scale = [scales.get(axis, 1.0) * step[axis] for axis in self.axes]
             # The centre of a coarse pixel lies between those of the fine ones that it averages.
             shift = [
-                shifts.get(axis, 0.0) + scales.get(axis, 1.0) * (step[axis] - 1) / 2
-                for axis in self.axes
+                shifts.get(axis, 0.0) + scales.get(axis, 1.0) * (step[axis] - 1) / 2 for axis in self.axes
             ]
             transforms = [
                 {"type": "scale", "scale": scale},
@@ -223,12 +217,12 @@ class Store:
             dtype=layout.dtype,
             chunks=(*shards[:-2], _chunk(shards[-2]), _chunk(shards[-1])),
             shards=shards,
-            compressors=zarr.codecs.ZstdCodec(level=1),
+            compressors=ZstdCodec(level=1),
             fill_value=0,
             dimension_names=list(layout.axes),
         )
 
-    def write(self, place: Block, block: NDArray[np.generic]) -> None:
+    def write(self, place: Block, block: NDArray[Any]) -> None:
         """Write one shard, shape (C, Y, X)."""
         level, plane, row, col = place
         layout = self.layout
@@ -236,9 +230,7 @@ class Store:
         height, width = block.shape[-2:]
         index = layout.index(plane, slice(y, y + height), slice(x, x + width))
         # Every axis of the store has one entry in a shard but y, x and the colours, which stand before y.
-        shape = [
-            layout.source.channels if a == "c" and layout.source.rgb else 1 for a in layout.axes
-        ]
+        shape = [layout.source.channels if a == "c" and layout.source.rgb else 1 for a in layout.axes]
         self.levels[level][index] = block.reshape(*shape[:-2], height, width)
 
     def write_coarser(self, place: Block) -> None:
@@ -256,7 +248,7 @@ def _chunk(shard: int) -> int:
     return max(size for size in range(1, min(shard, CHUNK_PX) + 1) if shard % size == 0)
 
 
-def area_mean(block: NDArray[np.generic]) -> NDArray[np.generic]:
+def area_mean(block: NDArray[Any]) -> NDArray[Any]:
     """Halve the last two axes by the mean of 2 x 2 pixels; a last odd row or column is repeated.
 
     Integers are rounded half up. NaN in any of the four gives NaN.
@@ -265,11 +257,13 @@ def area_mean(block: NDArray[np.generic]) -> NDArray[np.generic]:
     if height % 2 or width % 2:
         pad = [(0, 0)] * (block.ndim - 2) + [(0, height % 2), (0, width % 2)]
         block = np.pad(block, pad, mode="edge")
-    integral = np.issubdtype(block.dtype, np.integer)
-    wide = block.astype(np.int64 if block.dtype.itemsize > 2 else np.int32) if integral else block
-    total = (
-        wide[..., ::2, ::2] + wide[..., 1::2, ::2] + wide[..., ::2, 1::2] + wide[..., 1::2, 1::2]
-    )
-    if integral:
+    if block.dtype.kind in "iu":
+        total = _sum_of_four(block.astype(np.int32 if block.dtype.itemsize <= 2 else np.int64))
         return ((total + 2) >> 2).astype(block.dtype)
-    return (total / np.asarray(4, block.dtype)).astype(block.dtype)
+    return (_sum_of_four(block) * np.asarray(0.25, block.dtype)).astype(block.dtype)
+
+
+def _sum_of_four(block: NDArray[Any]) -> NDArray[Any]:
+    rows = block[..., ::2, :] + block[..., 1::2, :]
+    total: NDArray[Any] = rows[..., ::2] + rows[..., 1::2]
+    return total

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Protocol
+from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
 from napari_microsr.core.image import ImageSource
@@ -12,7 +11,7 @@ from napari_microsr.core.progress import Progress
 from napari_microsr.core.sink import Sink
 from napari_microsr.core.tiles import Tile, TilePlan, read_windows
 
-Array = NDArray[np.generic]
+Array = NDArray[Any]
 
 
 class TileProcess(Protocol):
@@ -83,14 +82,10 @@ def run_tiles(
 
 def missing(batches: Sequence[range], plan: TilePlan, sinks: Sequence[Sink]) -> list[range]:
     """Return the batches that some sink does not hold whole."""
-    return [
-        batch for batch in batches if not all(s.holds(plan.tile(i)) for i in batch for s in sinks)
-    ]
+    return [batch for batch in batches if not all(s.holds(plan.tile(i)) for i in batch for s in sinks)]
 
 
-def _write(
-    sinks: Sequence[Sink], plan: TilePlan, tiles: Sequence[Tile], outputs: tuple[Array, ...]
-) -> None:
+def _write(sinks: Sequence[Sink], plan: TilePlan, tiles: Sequence[Tile], outputs: tuple[Array, ...]) -> None:
     for sink, blocks in zip(sinks, outputs, strict=True):
         for tile, block in zip(tiles, blocks, strict=True):
             if not sink.holds(tile):

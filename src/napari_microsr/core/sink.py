@@ -1,5 +1,6 @@
 """Where finished tiles go: an OME-Zarr store that survives a kill, or memory."""
 
+import json
 import shutil
 import time
 from pathlib import Path
@@ -27,7 +28,7 @@ class Sink(Protocol):
     def holds(self, tile: Tile) -> bool:
         """Say whether the tile is written already."""
 
-    def write(self, tile: Tile, block: NDArray[np.generic]) -> None:
+    def write(self, tile: Tile, block: NDArray[Any]) -> None:
         """Write the output pixels of one tile, shape (C, factor * height, factor * width)."""
 
 
@@ -50,7 +51,7 @@ class MemorySink:
         """Say whether the tile is written already."""
         return tile.index in self._held
 
-    def write(self, tile: Tile, block: NDArray[np.generic]) -> None:
+    def write(self, tile: Tile, block: NDArray[Any]) -> None:
         """Write the output pixels of one tile."""
         y, x = tile.y * self._plan.factor, tile.x * self._plan.factor
         self.array[tile.plane, :, y : y + block.shape[1], x : x + block.shape[2]] = block
@@ -92,46 +93,43 @@ class ZarrSink:
         self._previewed = 0.0
         check_output(path, restart=restart)
         self._lock = FileLock(self.partial / LOCK, timeout=0)
+        with writing(path):
+            self.partial.mkdir(parents=True, exist_ok=True)
+            self._acquire()
+            try:
+                self._open(json.loads(json.dumps(fingerprint)), restart)
+            except BaseException:
+                self._lock.release()
+                raise
+
+    def _acquire(self) -> None:
         try:
-            with writing(path):
-                self.partial.mkdir(parents=True, exist_ok=True)
-                self._lock.acquire()
+            self._lock.acquire()
         except Timeout as error:
             raise OutputError(
                 f"{self.partial} is being written by another run.",
                 "Wait for that run to finish, cancel it, or give another output.",
             ) from error
-        try:
-            self._open(fingerprint, restart)
-        except BaseException:
-            self._lock.release()
-            raise
 
     def _open(self, fingerprint: dict[str, Any], restart: bool) -> None:
-        with writing(self.path):
-            if restart:
-                _empty(self.partial)
-            elif (
-                any(entry.name not in (JOURNAL, LOCK) for entry in self.partial.iterdir())
-                and not (self.partial / JOURNAL).exists()
-            ):
-                raise OutputError(
-                    f"{self.partial} holds files of another program.", "Move that folder away."
-                )
-            self.journal = Journal(self.partial / JOURNAL, fingerprint)
-        if (kept := _differences(self.journal.header, fingerprint)) and self.journal.blocks:
+        path = self.partial / JOURNAL
+        if not path.exists() and any(entry.name != LOCK for entry in self.partial.iterdir()):
+            raise OutputError(f"{self.partial} holds files of another program.", "Move that folder away.")
+        self.journal = Journal(path, fingerprint)
+        changes = _differences(self.journal.header, fingerprint)
+        if changes and self.journal.blocks and not restart:
             raise OutputError(
-                f"{self.partial} holds an unfinished run with other settings ({kept}).",
+                f"{self.partial} holds an unfinished run with other settings ({changes}).",
                 "Give the same settings to resume it, or restart to discard it.",
             )
-        with writing(self.path):
-            if not self.journal.blocks:
-                _empty(self.partial)
-                self.journal = Journal(self.partial / JOURNAL, fingerprint)
-            # A killed write leaves its temporary file; the finished store must not hold any.
-            for leftover in self.partial.rglob("*.partial"):
-                leftover.unlink()
-            self.store = Store(self.partial, self.layout)
+        if restart or not self.journal.blocks:
+            _empty(self.partial)
+            path.unlink()  # last, so that a kill leaves the folder recognisable as ours
+            self.journal = Journal(path, fingerprint)
+        # A killed write leaves its temporary file; the finished store must not hold any.
+        for leftover in self.partial.rglob("*.partial"):
+            leftover.unlink()
+        self.store = Store(self.partial, self.layout)
 
     def __enter__(self) -> Self:
         return self
@@ -143,7 +141,7 @@ class ZarrSink:
         """Say whether the journal proves the tile."""
         return (0, tile.plane, tile.row, tile.col) in self.journal.blocks
 
-    def write(self, tile: Tile, block: NDArray[np.generic]) -> None:
+    def write(self, tile: Tile, block: NDArray[Any]) -> None:
         """Write one tile's shard, note it, and make the coarser shards that it completes.
 
         Raises
@@ -218,7 +216,7 @@ class ZarrSink:
 
 def _empty(folder: Path) -> None:
     for entry in folder.iterdir():
-        if entry.name == LOCK:
+        if entry.name in (LOCK, JOURNAL):
             continue
         if entry.is_dir():
             shutil.rmtree(entry)

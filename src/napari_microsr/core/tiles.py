@@ -7,6 +7,7 @@ image, if the window starts on the network's pooling grid. Blending would only a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,9 +78,7 @@ class TilePlan:
             If `tile_px` is not positive.
         """
         if tile_px < 1:
-            raise JobError(
-                f"A tile of {tile_px} px holds no pixel.", "Set the tile to 64 px or more."
-            )
+            raise JobError(f"A tile of {tile_px} px holds no pixel.", "Set the tile to 64 px or more.")
 
         def align(size: int) -> int:
             return -(-size // multiple_of) * multiple_of
@@ -152,7 +151,7 @@ class Region:
         )
 
 
-def read_windows(source: ImageSource, plan: TilePlan, tiles: Sequence[Tile]) -> NDArray[np.generic]:
+def read_windows(source: ImageSource, plan: TilePlan, tiles: Sequence[Tile]) -> NDArray[Any]:
     """Read tiles with their halos; beyond the image's true edge the edge pixels are repeated.
 
     Returns
@@ -163,7 +162,7 @@ def read_windows(source: ImageSource, plan: TilePlan, tiles: Sequence[Tile]) -> 
     return np.stack([_read_window(source, plan, tile) for tile in tiles])
 
 
-def _read_window(source: ImageSource, plan: TilePlan, tile: Tile) -> NDArray[np.generic]:
+def _read_window(source: ImageSource, plan: TilePlan, tile: Tile) -> NDArray[Any]:
     y, pad_y = _inside(tile.y - plan.halo_px, plan.tile_height + 2 * plan.halo_px, plan.height)
     x, pad_x = _inside(tile.x - plan.halo_px, plan.tile_width + 2 * plan.halo_px, plan.width)
     return np.pad(source.read(tile.plane, y, x), ((0, 0), pad_y, pad_x), mode="edge")

@@ -1,0 +1,134 @@
+"""The tile loop: order, resume, cancel and errors, with a process of plain numpy."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from napari_microsr.core.image import ImageSource
+from napari_microsr.core.progress import Cancelled, SilentProgress
+from napari_microsr.core.runner import run_tiles
+from napari_microsr.core.sink import MemorySink
+from napari_microsr.core.tiles import TilePlan
+from napari_microsr.errors import InputError
+
+
+class Doubling:
+    """Nearest-neighbour enlargement plus the channel's number, counting its calls."""
+
+    def __init__(self, plan):
+        self.plan, self.windows = plan, 0
+
+    def __call__(self, windows, channel):
+        self.windows += len(windows)
+        halo = self.plan.halo_px
+        inside = windows[:, :, halo : windows.shape[2] - halo, halo : windows.shape[3] - halo]
+        return (inside.repeat(2, 2).repeat(2, 3) + channel,)
+
+
+class StopAfter(SilentProgress):
+    def __init__(self, tiles):
+        super().__init__()
+        self.tiles = tiles
+
+    def advance(self, label, done, total):
+        if label == "tiles" and done >= self.tiles:
+            raise Cancelled
+
+
+@pytest.fixture
+def setting(rng):
+    image = rng.integers(0, 200, (2, 3, 50, 41), np.uint8)
+    source = ImageSource.from_array(image, axes="tcyx", rgb=False)
+    plan = TilePlan.cover(source, 16, halo_px=2, multiple_of=1, factor=2)
+    return image, source, plan, MemorySink(source, plan, image.dtype)
+
+
+def expected(image):
+    channels = np.arange(3, dtype=np.uint8)[:, None, None]
+    return (image + channels).repeat(2, 2).repeat(2, 3).reshape(6, 1, 100, 82)
+
+
+@pytest.mark.parametrize("batch", [1, 4, 100])
+def test_every_batch_size_gives_the_same_result(setting, batch):
+    image, source, plan, sink = setting
+    run_tiles(source, plan, Doubling(plan), [sink], SilentProgress(), plan.batches(batch))
+    np.testing.assert_array_equal(sink.array, expected(image))
+
+
+def test_cancel_keeps_what_is_computed_and_a_second_run_does_the_rest(setting):
+    image, source, plan, sink = setting
+    process = Doubling(plan)
+    with pytest.raises(Cancelled):
+        run_tiles(source, plan, process, [sink], StopAfter(5), plan.batches(1))
+    assert process.windows == 5
+    assert sum(sink.holds(plan.tile(i)) for i in range(len(plan))) == 5
+    run_tiles(source, plan, process, [sink], SilentProgress(), plan.batches(1))
+    assert process.windows == len(plan)
+    np.testing.assert_array_equal(sink.array, expected(image))
+
+
+def test_a_finished_run_computes_nothing(setting):
+    _, source, plan, sink = setting
+    run_tiles(source, plan, Doubling(plan), [sink], SilentProgress(), plan.batches(1))
+    process = Doubling(plan)
+    run_tiles(source, plan, process, [sink], SilentProgress(), plan.batches(1))
+    assert process.windows == 0
+
+
+def test_a_tile_is_recomputed_where_one_of_two_sinks_lacks_it(setting):
+    image, source, plan, sink = setting
+    second = MemorySink(source, plan, image.dtype)
+    run_tiles(source, plan, Doubling(plan), [sink], SilentProgress(), plan.batches(1))
+    both = Doubling(plan)
+    run_tiles(
+        source, plan, lambda w, c: both(w, c) * 2, [sink, second], SilentProgress(), plan.batches(1)
+    )
+    np.testing.assert_array_equal(second.array, sink.array)
+
+
+def test_an_error_in_reading_computing_or_writing_reaches_the_caller(setting):
+    image, source, plan, sink = setting
+
+    class Broken(np.ndarray):
+        def __getitem__(self, _):
+            raise OSError("bad sector")
+
+    damaged = ImageSource.from_array(image.view(Broken), axes="tcyx", rgb=False)
+    with pytest.raises(InputError, match="bad sector"):
+        run_tiles(damaged, plan, Doubling(plan), [sink], SilentProgress(), plan.batches(1))
+
+    def failing(windows, channel):
+        raise RuntimeError("shape mismatch")
+
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        run_tiles(source, plan, failing, [sink], SilentProgress(), plan.batches(1))
+
+    class FullSink(MemorySink):
+        def write(self, tile, block):
+            raise OSError("no space")
+
+    full = FullSink(source, plan, image.dtype)
+    with pytest.raises(OSError, match="no space"):
+        run_tiles(source, plan, Doubling(plan), [full], SilentProgress(), plan.batches(1))
+
+
+def test_reading_runs_one_batch_ahead_and_no_more(setting):
+    image, source, plan, sink = setting
+    reads, lead = [], []
+
+    class Counting(np.ndarray):
+        def __getitem__(self, where):
+            reads.append(threading.current_thread().name)
+            return np.asarray(super().__getitem__(where))
+
+    process = Doubling(plan)
+
+    def watch(windows, channel):
+        lead.append(len(reads) - process.windows)
+        return process(windows, channel)
+
+    counted = ImageSource.from_array(image.view(Counting), axes="tcyx", rgb=False)
+    run_tiles(counted, plan, watch, [sink], SilentProgress(), plan.batches(1))
+    assert max(lead) <= 2
+    assert threading.main_thread().name not in reads
