@@ -1,5 +1,29 @@
-"""Registration, super-resolution and single-molecule localisation for microscopy."""
+"""Registration, super-resolution and single-molecule localisation for microscopy.
 
+Nothing heavy is imported before it is used: the names below load their modules on first access.
+"""
+
+from importlib import import_module
 from importlib.metadata import version
+from typing import Any
 
 __version__ = version("napari-microsr")
+
+_PUBLIC = {
+    "ImageSource": "core.image",
+    "MicroSRError": "errors",
+    "UpscaleJob": "superres.job",
+    "open_image": "core.image",
+    "upscale": "superres.job",
+}
+__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])
