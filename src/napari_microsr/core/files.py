@@ -1,66 +1,107 @@
 """The kinds of image files that can be opened, told apart by their first bytes."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
+from numpy.typing import NDArray
 
-from napari_microsr.core.placement import Placement
-from napari_microsr.errors import InputError
+from napari_microsr.core.file_array import FileArray, FileImage
+from napari_microsr.errors import InputError, MicroSRError
 
 READABLE = "TIFF (also OME-TIFF, SVS, NDPI), OME-Zarr, PNG, JPEG and WebP"
 
 
-@dataclass(frozen=True)
-class FileImage:
-    """What a reader found in a file; the fields are those of ImageSource."""
-
-    array: Any
-    axes: str | None
-    rgb: bool | None
-    placement: Placement | None
-    name: str
-
-
-class FileArray:
-    """The pixels of a file, opened on first use and again after a journey to another process.
-
-    Parameters
-    ----------
-    path : Path
-        The file.
-    opener : callable
-        Module-level function that returns an array (or the like) for the path.
-    shape, dtype
-        What the array is known to be.
-    """
-
-    def __init__(
-        self, path: Path, opener: Callable[[Path], Any], shape: tuple[int, ...], dtype: np.dtype[Any]
-    ) -> None:
-        self.path, self.opener = path, opener
-        self.shape, self.dtype, self.ndim = tuple(shape), np.dtype(dtype), len(shape)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._pixels[index]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return FileArray, (self.path, self.opener, self.shape, self.dtype)
-
-    @cached_property
-    def _pixels(self) -> Any:
-        pixels = self.opener(self.path)
-        if tuple(pixels.shape) != self.shape:
-            raise InputError(
-                f"{self.path} has changed since it was opened: it was {self.shape}, it is {pixels.shape}.",
-                "Open it again.",
-            )
-        return pixels
-
-
 def read_file(path: Path) -> FileImage:
-    """Open a file by the reader of its kind."""
+    """Open a file or zarr folder by the reader of its kind.
+
+    Raises
+    ------
+    InputError
+        If it is missing, empty, damaged or of an unknown type.
+    """
+    try:
+        if path.is_dir():
+            return _zarr(path)
+        with path.open("rb") as file:
+            start = file.read(16)
+        if not start:
+            raise InputError(f"{path} is empty.", "Copy it again from where it was recorded.")
+        for signature, reader in _READERS:
+            if start.startswith(signature):
+                return reader(path)
+    except MicroSRError:
+        raise
+    except FileNotFoundError as error:
+        raise InputError(f"{path} does not exist.", "Check the path.") from error
+    except PermissionError as error:
+        raise InputError(f"{path} may not be read.", "Ask for the permission to read it.") from error
+    except Exception as error:
+        raise InputError(
+            f"{path} cannot be opened: {error or type(error).__name__}.",
+            "The file seems damaged or incomplete: copy it again from where it was recorded.",
+        ) from error
     raise InputError(f"{path} is of an unknown type.", f"These can be opened: {READABLE}.")
+
+
+def _zarr(path: Path) -> FileImage:
+    # zarr and tifffile are imported when the first of their files comes: the plugin starts sooner.
+    from napari_microsr.core.zarr_file import read_zarr
+
+    return read_zarr(path)
+
+
+def _tiff(path: Path) -> FileImage:
+    from napari_microsr.core.tiff_file import read_tiff
+
+    return read_tiff(path)
+
+
+def _picture(path: Path) -> FileImage:
+    # Decoded at once: such files cannot be read in parts, and damage shows now, not in mid-run.
+    pixels = decode_picture(path)
+    array = FileArray(path, decode_picture, pixels.shape, pixels.dtype, pixels)
+    colour = pixels.ndim == 3
+    return FileImage(array, "yxc" if colour else "yx", rgb=colour)
+
+
+def decode_picture(path: Path) -> NDArray[Any]:
+    """Decode a PNG, JPEG or WebP file: (y, x) where it is grey, else (y, x, 3).
+
+    Palettes become RGB, 1-bit pixels 0 and 255, transparency is dropped, 16 bits stay 16 bits,
+    and the rotation noted by a camera is left alone.
+
+    Raises
+    ------
+    InputError
+        If the file is incomplete, or a JPEG in CMYK.
+    """
+    data = path.read_bytes()
+    if data.startswith(b"\x89PNG"):
+        pixels = imagecodecs.png_decode(data)
+    elif data.startswith(b"\xff\xd8"):
+        # The decoder fills what is missing with grey and is content. A complete file has an
+        # end-of-image marker after its last start-of-scan marker (ITU-T T.81, B.1.1.2).
+        if data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
+            raise InputError(f"{path} is incomplete.", "Copy it again from where it was recorded.")
+        pixels = imagecodecs.jpeg8_decode(data)
+        if pixels.ndim == 3 and pixels.shape[2] == 4:
+            raise InputError(f"{path} is in CMYK colours.", "Convert it to RGB.")
+    else:
+        pixels = imagecodecs.webp_decode(data)
+    if pixels.ndim == 3:
+        pixels = pixels[..., 0] if pixels.shape[2] < 3 else pixels[..., :3]
+    return np.ascontiguousarray(pixels)
+
+
+_READERS: list[tuple[bytes, Callable[[Path], FileImage]]] = [
+    (b"II*\0", _tiff),
+    (b"MM\0*", _tiff),
+    (b"II+\0", _tiff),  # BigTIFF
+    (b"MM\0+", _tiff),
+    (b"\x89PNG\r\n\x1a\n", _picture),
+    (b"\xff\xd8\xff", _picture),
+    (b"RIFF", _picture),
+]

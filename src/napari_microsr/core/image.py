@@ -4,8 +4,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
-from math import isqrt, prod
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,13 @@ from numpy.typing import NDArray
 
 from napari_microsr.core.files import read_file
 from napari_microsr.core.placement import Placement
+from napari_microsr.core.sampling import choose_blocks
 from napari_microsr.errors import InputError
 
 __all__ = ["ImageSource", "Placement", "open_image"]
 
 # Leading axes that an array without axis names is taken to have, by their number.
 _LEADING = ("", "z", "tz", "tcz")
-_SAMPLE_PX = 256
 
 
 @dataclass(frozen=True)
@@ -127,7 +126,7 @@ class ImageSource:
         if axes is None:
             axes = _guess_axes(len(shape), rgb and colours, name)
         placed = axes.replace("c", "") if rgb else axes
-        return cls(array, axes, bool(rgb), placement or Placement.of_pixels(placed), name, path)
+        return cls(array, axes, bool(rgb), placement or Placement.of_sizes(placed, {}), name, path)
 
     @property
     def height(self) -> int:
@@ -243,22 +242,9 @@ class ImageSource:
         block : ndarray of shape (channels, h, w)
             At most 256 pixels high and wide.
         """
-        planes: dict[int, list[int]] = {}
-        for plane in range(self.n_planes):
-            planes.setdefault(self.channel_of(plane), []).append(plane)
-        whole = self.n_planes * self.height * self.width <= max_pixels
-        share = max_pixels // len(planes)
-        edge = _SAMPLE_PX if whole else max(1, min(_SAMPLE_PX, isqrt(share)))
-        grid = -(-self.height // edge), -(-self.width // edge)
-        for channel, members in planes.items():
-            blocks = max(1, share // (min(edge, self.height) * min(edge, self.width)))
-            chosen = members if whole else _spread(members, blocks)
-            rows, cols = grid if whole else _fit_grid(grid, max(1, blocks // len(chosen)))
-            cells = list(product(_spread(range(grid[0]), rows), _spread(range(grid[1]), cols)))
-            for plane, (row, col) in product(chosen, cells):
-                y = slice(row * edge, min((row + 1) * edge, self.height))
-                x = slice(col * edge, min((col + 1) * edge, self.width))
-                yield channel, self.read(plane, y, x)
+        channels = [self.channel_of(plane) for plane in range(self.n_planes)]
+        for plane, y, x in choose_blocks(channels, self.height, self.width, max_pixels):
+            yield channels[plane], self.read(plane, y, x)
 
     def _size(self, axis: str) -> int:
         return int(self.array.shape[self.axes.index(axis)])
@@ -288,11 +274,15 @@ def open_image(path: str | os.PathLike[str]) -> ImageSource:
     InputError
         If the file is missing, damaged, of an unknown type or holds no image.
     """
-    place = Path(path)
+    place = Path(path).expanduser().absolute()
     image = read_file(place)
     return ImageSource.from_array(
-        image.array, axes=image.axes, rgb=image.rgb, placement=image.placement, name=image.name, path=place
+        image.array, axes=image.axes, rgb=image.rgb, placement=image.placement, name=_name(place), path=place
     )
+
+
+def _name(path: Path) -> str:
+    return path.name.removesuffix(path.suffix).removesuffix(".ome") or path.name
 
 
 def _guess_axes(ndim: int, rgb: bool, name: str) -> str:
@@ -303,19 +293,3 @@ def _guess_axes(ndim: int, rgb: bool, name: str) -> str:
             "Name them, with one letter for each, for example 'tczyx'.",
         )
     return _LEADING[leading] + ("yxc" if rgb else "yx")
-
-
-def _spread(items: Any, count: int) -> list[Any]:
-    """Choose up to `count` items at equal distances, the first and the last among them."""
-    if count >= len(items):
-        return list(items)
-    if count == 1:
-        return [items[len(items) // 2]]
-    return [items[i] for i in np.linspace(0, len(items) - 1, count).round().astype(int)]
-
-
-def _fit_grid(grid: tuple[int, int], count: int) -> tuple[int, int]:
-    """Rows and columns of at most `count` cells that are spread like `grid`."""
-    rows = min(max(1, isqrt(count * grid[0] // grid[1])), grid[0])
-    cols = min(max(1, count // rows), grid[1])
-    return min(max(1, count // cols), grid[0]), cols

@@ -1,6 +1,6 @@
 """Where the pixels of an image lie in the world, and in which units."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -93,10 +93,11 @@ class Placement:
                 raise ValueError(f"{name} is {np.shape(matrix)} instead of {shape}.")
 
     @classmethod
-    def of_pixels(cls, axes: Sequence[str]) -> Self:
-        """Return the placement of an image of unknown pixel size: one unit per pixel."""
-        n = len(axes)
-        return cls(tuple(axes), (PIXEL,) * n, (1.0,) * n, (0.0,) * n)
+    def of_sizes(cls, axes: Sequence[str], sizes: Mapping[str, tuple[float, str]]) -> Self:
+        """Return the placement of an image at the origin, from the (step, unit) of the known axes."""
+        steps = [sizes.get(axis, (1.0, PIXEL)) for axis in axes]
+        units, scale = tuple(unit for _, unit in steps), tuple(step for step, _ in steps)
+        return cls(tuple(axes), units, scale, (0.0,) * len(steps))
 
     @property
     def yx(self) -> tuple[int, int]:
@@ -150,9 +151,11 @@ class Placement:
     @classmethod
     def from_dict(cls, parts: dict[str, Any]) -> Self:
         """Return the placement that `as_dict` described."""
-        given = {k: v for k, v in parts.items() if v is not None}
-        matrices = {k: np.array(given.pop(k), float) for k in ("rotate", "shear", "affine") if k in given}
-        return cls(**{k: tuple(v) for k, v in given.items()}, **matrices)
+        names = ("axis_labels", "units", "scale", "translate")
+        matrices = ("rotate", "shear", "affine")
+        given: dict[str, Any] = {name: tuple(parts[name]) for name in names}
+        given |= {name: np.array(parts[name], float) for name in matrices if parts.get(name) is not None}
+        return cls(**given)
 
     def _linear(self) -> NDArray[np.float64]:
         """Rotation after shear, (n, n)."""
