@@ -185,3 +185,7 @@ def execute(arguments: list[str]) -> int:
         print("microsr: cancelled; what is done is kept, and the same command resumes.", file=sys.stderr)
         return CANCELLED
     return DONE
+
+
+if __name__ == "__main__":
+    main()

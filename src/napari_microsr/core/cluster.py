@@ -14,6 +14,7 @@ from napari_microsr.errors import JobError
 
 # Batches in one task: enough to hide the scheduler, few enough to cancel soon.
 BATCHES_PER_TASK = 4
+TIMEOUT_S = 10.0
 
 
 @contextlib.contextmanager
@@ -56,7 +57,7 @@ def connect(address: str) -> Iterator[Any]:
             "Give tcp://HOST:PORT of a dask scheduler, or local:N for N processes on this machine.",
         )
     try:
-        client = Client(address, timeout=10)
+        client = Client(address, timeout=TIMEOUT_S)
     except OSError as error:
         raise JobError(
             f"No dask scheduler answers at {address}.", "Start it, or correct the address."

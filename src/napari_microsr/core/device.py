@@ -45,9 +45,7 @@ class Device:
         with (
             torch.inference_mode(),
             torch.autocast(self.kind, self.reduced, enabled=reduced and self.reduced is not None),
-            torch.backends.cudnn.flags(
-                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-            ),
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
         ):
             yield
 
@@ -94,9 +92,7 @@ def resolve(name: str) -> Device:
         index = int(number or 0)
         if index < torch.cuda.device_count():
             bf16 = torch.cuda.get_device_capability(index) >= (8, 0)
-            return Device(
-                f"cuda:{index}", torch.bfloat16 if bf16 else torch.float16, channels_last=True
-            )
+            return Device(f"cuda:{index}", torch.bfloat16 if bf16 else torch.float16, channels_last=True)
     raise DeviceError(
         f"There is no device {name!r} here.", f"Choose one of: {', '.join(available())}, or auto."
     )

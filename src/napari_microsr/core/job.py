@@ -17,9 +17,7 @@ class Job(BaseModel):
     the widget's tooltip, the command's help and the reference page.
     """
 
-    model_config = ConfigDict(
-        extra="forbid", validate_assignment=True, use_attribute_docstrings=True
-    )
+    model_config = ConfigDict(extra="forbid", validate_assignment=True, use_attribute_docstrings=True)
 
     task: ClassVar[str]
     #: Fields that say where and how to run, not what to compute: they leave the result's bytes alone.
@@ -48,8 +46,7 @@ class Job(BaseModel):
             return cls.model_validate(settings)
         except ValidationError as error:
             faults = "; ".join(
-                f"{'.'.join(map(str, fault['loc'])) or 'job'}: {fault['msg']}"
-                for fault in error.errors()
+                f"{'.'.join(map(str, fault['loc'])) or 'job'}: {fault['msg']}" for fault in error.errors()
             )
             known = ", ".join(cls.model_fields)
             raise JobError(
@@ -73,8 +70,6 @@ def read_job_file(path: Path) -> tuple[str, dict[str, Any]]:
             f"The job file {path} cannot be read ({reason}).", "Give the path of a YAML file."
         ) from error
     if not isinstance(content, dict) or not isinstance(content.get("task"), str):
-        raise JobError(
-            f"The job file {path} names no task.", "Begin it with a line such as 'task: upscale'."
-        )
+        raise JobError(f"The job file {path} names no task.", "Begin it with a line such as 'task: upscale'.")
     task = content.pop("task")
     return task, content

@@ -23,9 +23,7 @@ def check_output(path: Path, *, restart: bool) -> None:
     if not path.exists():
         return
     if not restart:
-        raise OutputError(
-            f"{path} exists already.", "Give another output, or restart to replace it."
-        )
+        raise OutputError(f"{path} exists already.", "Give another output, or restart to replace it.")
     if not _made_here(path):
         raise OutputError(
             f"{path} was not written by napari-microsr and is not replaced.",

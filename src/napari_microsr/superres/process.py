@@ -63,7 +63,7 @@ class NetworkProcess:
         self._device = device
         self._format = torch.channels_last if device.channels_last else torch.contiguous_format
         network = network.eval().requires_grad_(False).to(device.name)
-        self._network = network.to(memory_format=self._format)  # type: ignore[call-overload]
+        self.network = network.to(memory_format=self._format)  # type: ignore[call-overload]
         self._baseline = Bicubic(factor=factor).to(device.name) if residual and factor > 1 else None
         self._normalisation = normalisation
         self._dtype = dtype
@@ -139,7 +139,7 @@ class NetworkProcess:
             pixels = torch.where(hole, low, pixels)
         with self._device.inference(self._reduced):
             pixels = (pixels - low) / (high - low)
-            result = self._network(pixels.contiguous(memory_format=self._format)).float()
+            result = self.network(pixels.contiguous(memory_format=self._format)).float()
             outputs = [self._finish(result * (high - low) + low, hole, self._dtype)]
             if self._residual:
                 base = pixels if self._baseline is None else self._baseline(pixels)
