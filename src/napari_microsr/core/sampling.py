@@ -59,6 +59,6 @@ def _spread(items: Sequence[int], count: int) -> list[int]:
 
 def _fit(grid: tuple[int, int], count: int) -> tuple[int, int]:
     """Rows and columns of at most `count` cells, in the proportion of `grid`."""
-    rows = min(max(1, isqrt(count * grid[0] // grid[1])), grid[0])
+    rows = min(max(1, isqrt(count * grid[0] // grid[1])), grid[0], count)
     cols = min(count // rows, grid[1])
     return min(count // cols, grid[0]), cols
