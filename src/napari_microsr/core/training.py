@@ -208,12 +208,12 @@ def fit(
             ckpt_path=last if resume else None,
             weights_only=False if resume else None,
         )
+    # A run that was already finished does not train again: its result is in the checkpoint.
+    module.load_state_dict(torch.load(last, map_location="cpu", weights_only=False)["state_dict"])
     return module.network.eval()
 
 
-def _trainer(
-    schedule: Schedule, folder: Path, progress: Progress, epoch_steps: int
-) -> lightning.Trainer:
+def _trainer(schedule: Schedule, folder: Path, progress: Progress, epoch_steps: int) -> lightning.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     return lightning.Trainer(
         accelerator=schedule.device,

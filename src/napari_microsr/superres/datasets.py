@@ -20,9 +20,7 @@ BACKGROUND_STD = 6.0
 TRIES = 8
 
 
-def list_images(
-    folder: Path, include: Sequence[str] = (), exclude: Sequence[str] = ()
-) -> list[Path]:
+def list_images(folder: Path, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[Path]:
     """Return the images of a folder whose names begin with one of `include` and none of `exclude`.
 
     A split by slide is a split by file-name prefix. An empty `include` takes all.
@@ -36,8 +34,7 @@ def list_images(
     kept = [
         p
         for p in paths
-        if (not include or p.name.startswith(tuple(include)))
-        and not p.name.startswith(tuple(exclude))
+        if (not include or p.name.startswith(tuple(include))) and not p.name.startswith(tuple(exclude))
     ]
     if not kept:
         raise InputError(
@@ -59,9 +56,7 @@ def read_image(path: Path, channels: int = 3) -> Pixels:
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB" if channels == 3 else "L"))
     except (OSError, UnidentifiedImageError) as error:
-        raise InputError(
-            f"The image {path} cannot be read ({error}).", "Remove or replace it."
-        ) from error
+        raise InputError(f"The image {path} cannot be read ({error}).", "Remove or replace it.") from error
 
 
 def to_tensor(image: Pixels) -> Tensor:
@@ -130,9 +125,7 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
         high = np.ascontiguousarray(high[:, ::-1] if rng.random() < 0.5 else high)
         low = self.degradation.apply(high, self.factor)
         rim, low_rim = self.margin, self.margin // self.shrink
-        return to_tensor(low[low_rim:-low_rim, low_rim:-low_rim]), to_tensor(
-            high[rim:-rim, rim:-rim]
-        )
+        return to_tensor(low[low_rim:-low_rim, low_rim:-low_rim]), to_tensor(high[rim:-rim, rim:-rim])
 
     def _draw(self, rng: np.random.Generator) -> Pixels:
         """Cut a square of `side` pixels, shrunk to it from a larger one where scaled."""

@@ -28,9 +28,7 @@ def predict(module: nn.Module, low: Pixels) -> Pixels:
     x = to_tensor(low)[None].to(device)
     pad = 2 * ALIGNMENT
     # The window continues past the image's edge with its edge pixels, as the tile runner's does.
-    x = functional.pad(x, (pad,) * 4, mode="replicate").contiguous(
-        memory_format=torch.channels_last
-    )
+    x = functional.pad(x, (pad,) * 4, mode="replicate").contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         y = module(x)[0].float()
     rim = pad * y.shape[-1] // x.shape[-1]
@@ -39,9 +37,7 @@ def predict(module: nn.Module, low: Pixels) -> Pixels:
     return image[..., 0] if low.ndim == 2 else image
 
 
-def score(
-    module: nn.Module, images: Sequence[Pixels], degradation: str, factor: int
-) -> tuple[float, float]:
+def score(module: nn.Module, images: Sequence[Pixels], degradation: str, factor: int) -> tuple[float, float]:
     """Return mean PSNR (dB) and mean SSIM over sharp images, a rim of two factors cut."""
     figures = []
     for image in images:

@@ -12,16 +12,13 @@ def crop_rim(image: NDArray[np.generic], rim: int) -> NDArray[np.generic]:
     """Return (H, W[, C]) without `rim` pixels at each side, which edge handling dominates."""
     if min(image.shape[:2]) <= 2 * rim:
         raise InputError(
-            f"An image of {image.shape[0]} x {image.shape[1]} pixels has no inside of "
-            f"a rim of {rim} pixels.",
+            f"An image of {image.shape[0]} x {image.shape[1]} pixels has no inside of a rim of {rim} pixels.",
             "Compare larger images.",
         )
     return image[rim:-rim, rim:-rim] if rim else image
 
 
-def psnr(
-    image: NDArray[np.generic], truth: NDArray[np.generic], data_range: float = 255.0
-) -> float:
+def psnr(image: NDArray[np.generic], truth: NDArray[np.generic], data_range: float = 255.0) -> float:
     """Return the peak signal-to-noise ratio in dB over all pixels and channels.
 
     Infinite for identical images.
@@ -36,9 +33,7 @@ def psnr(
     return math.inf if error == 0 else 10 * math.log10(data_range**2 / error)
 
 
-def ssim(
-    image: NDArray[np.generic], truth: NDArray[np.generic], data_range: float = 255.0
-) -> float:
+def ssim(image: NDArray[np.generic], truth: NDArray[np.generic], data_range: float = 255.0) -> float:
     """Return the mean structural similarity of (H, W[, C]) as scikit-image computes it.
 
     Window 7 x 7, mean over channels (Wang et al., IEEE Trans. Image Process. 13 (2004) 600).

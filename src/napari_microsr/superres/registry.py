@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from napari_microsr.core.weights import ModelCard, load_state
 from napari_microsr.errors import ModelError
 
 if TYPE_CHECKING:
@@ -87,3 +89,28 @@ def build_network(name: str, **arguments: Any) -> nn.Module:
             f"The network {name} cannot be built with {arguments} ({error}).",
             "Correct the arguments in the model card or the job.",
         ) from error
+
+
+def load_network(card: ModelCard, weights: Path | None) -> nn.Module:
+    """Build the network of a card and load its weights (None for a network without any).
+
+    Raises
+    ------
+    ModelError
+        If the weights are missing, damaged or of another architecture than the card's.
+    """
+    network = build_network(card.architecture, **card.arguments)
+    if weights is None:
+        if card.sha256 is not None:
+            raise ModelError(f"The weights of {card.id} are missing.", "Put them beside the card.")
+        return network.eval()
+    state = load_state(weights, card)
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        fault = " ".join(str(error).split())[:200]
+        raise ModelError(
+            f"The weights {weights} do not fit the network {card.architecture} of the card ({fault}).",
+            "Correct the card's architecture and arguments.",
+        ) from error
+    return network.eval()

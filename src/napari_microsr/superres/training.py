@@ -19,7 +19,7 @@ class TrainJob(Job):
     """Settings of one training. Lengths in pixels are those of the network's input."""
 
     task: ClassVar[str] = "train"
-    execution_fields: ClassVar[frozenset[str]] = frozenset({"data", "out", "device", "workers"})
+    execution_fields: ClassVar[frozenset[str]] = frozenset({"data", "out", "report", "device", "workers"})
 
     name: str
     """Id of the network: NAME.safetensors and NAME.json are written."""
@@ -63,6 +63,10 @@ class TrainJob(Job):
     """Processes that make patches."""
     seed: int = 0
     """Of weights and patches."""
+    report: Path | None = None
+    """Folder of images of slides that were not trained on, for the card's figures; else the held-out ones."""
+    report_slides: list[str] = []
+    """File-name prefixes (slides) to report one by one."""
     card: dict[str, Any] = {}
     """Fields of the model card that no computation knows: summary, domain, licence, trained_on ..."""
 
@@ -82,15 +86,17 @@ def train(job: TrainJob, progress: Progress, resume: bool = False) -> Path:
     from napari_microsr.core.training import Schedule, fit
     from napari_microsr.superres.datasets import PatchDataset, list_images, read_image
     from napari_microsr.superres.evaluation import score
+    from napari_microsr.superres.export import export_run, read_reported
     from napari_microsr.superres.losses import LOSSES
 
     _check_name(job.degradation, DEGRADATIONS, "degradation")
     _check_name(job.loss, LOSSES, "loss")
     channels = job.arguments.get("channels", 3)
-    watched = [read_image(p, channels) for p in list_images(job.data, job.hold_out, job.exclude)]
-    paths = list_images(job.data, exclude=[*job.exclude, *job.hold_out])
+    held_out = list_images(job.data, job.hold_out, job.exclude)
+    watched = [read_image(path, channels) for path in held_out]
+    trained_on = list_images(job.data, exclude=[*job.exclude, *job.hold_out])
     pairs = PatchDataset(
-        [read_image(path, channels) for path in paths],
+        [read_image(path, channels) for path in trained_on],
         job.degradation,
         job.factor,
         job.patch_px,
@@ -117,9 +123,8 @@ def train(job: TrainJob, progress: Progress, resume: bool = False) -> Path:
     )
     folder = job.out / job.name
     fit(network, pairs, LOSSES[job.loss], validate, schedule, folder, progress, resume)
-    from napari_microsr.superres.export import export_run
-
-    return export_run(network, job, paths, watched, folder)
+    reported = list_images(job.report) if job.report is not None else held_out
+    return export_run(network, job, read_reported(reported, job.report_slides, channels), folder)
 
 
 def _check_name(name: str, table: dict[str, Any], what: str) -> None:

@@ -40,9 +40,7 @@ class FastResidual(nn.Module):
         Magnification, done by one pixel shuffle at the end.
     """
 
-    def __init__(
-        self, channels: int = 3, features: int = 32, blocks: int = 4, factor: int = 2
-    ) -> None:
+    def __init__(self, channels: int = 3, features: int = 32, blocks: int = 4, factor: int = 2) -> None:
         super().__init__()
         self.factor = factor
         self.bicubic = Bicubic(channels, factor)

@@ -52,13 +52,9 @@ class ResidualUNet(nn.Module):
         super().__init__()
         self.sigmoid = head == "sigmoid"
         widths = (channels, *LEVELS)
-        self.down = nn.ModuleList(
-            _double_conv(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.down = nn.ModuleList(_double_conv(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
         self.pool = nn.MaxPool2d(2)
-        self.bottleneck = nn.Sequential(
-            nn.Conv2d(LEVELS[-1], BOTTLENECK, 3, padding=1), nn.ELU(inplace=True)
-        )
+        self.bottleneck = nn.Sequential(nn.Conv2d(LEVELS[-1], BOTTLENECK, 3, padding=1), nn.ELU(inplace=True))
         rising = (BOTTLENECK, *reversed(LEVELS))
         pairs = list(zip(rising[:-1], rising[1:], strict=True))
         self.raise_ = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in pairs)
