@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,13 +81,10 @@ def models(*, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([card.model_dump(mode="json") for card in cards]))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table("id", "task", "factor", "µm per pixel", "licence", "PSNR against baseline", "for")
     for card in cards:
-        table.add_row(*card.row())
-    Console().print(table)
+        name, task, factor, size, licence, quality, summary = card.row()
+        print(f"{name}: {task} {factor}, {size} µm per pixel, {licence}")
+        print(textwrap.indent(f"{summary}\nPSNR {quality}", "    "))
 
 
 @app.command

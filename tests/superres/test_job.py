@@ -24,7 +24,7 @@ MICROSR = [sys.executable, "-m", "napari_microsr.cli"]
 @pytest.fixture
 def picture(tmp_path, rng):
     path = tmp_path / "slide.tif"
-    tifffile.imwrite(path, rng.integers(0, 255, (300, 411, 3), np.uint8), tile=(128, 128), photometric="rgb")
+    tifffile.imwrite(path, rng.integers(90, 160, (300, 411, 3), np.uint8), tile=(128, 128), photometric="rgb")
     return path
 
 
@@ -176,9 +176,29 @@ def test_a_file_that_ends_in_the_middle_is_a_sentence_and_the_rest_stays(picture
     data = picture.read_bytes()
     picture.write_bytes(data[: len(data) // 2])
     job = job_of(picture)
-    with pytest.raises(InputError, match="damaged|cannot be read"):
+    with pytest.raises(InputError, match="ends before its last pixels"):
         upscale(job)
     assert not job.output.exists()
+
+
+def test_a_file_damaged_in_the_middle_keeps_the_tiles_before_it(picture):
+    image = tifffile.imread(picture)
+    tifffile.imwrite(picture, image, tile=(64, 64), compression="zlib", photometric="rgb")
+    with tifffile.TiffFile(picture) as tif:
+        offset = tif.pages[0].dataoffsets[20]
+    data = bytearray(picture.read_bytes())
+    data[offset : offset + 40] = b"x" * 40
+    picture.write_bytes(data)
+    job = job_of(picture)
+    written = []
+    with pytest.raises(InputError, match=r"slide.tif cannot be read at rows .* copy it again"):
+        upscale(job, opened=lambda run, sinks: written.append(_count_writes(sinks[0])))
+    assert not job.output.exists()
+    again = []
+    with pytest.raises(InputError):
+        upscale(job, opened=lambda run, sinks: again.append(_count_writes(sinks[0])))
+    assert len(written[0]) > 5
+    assert len(again[0]) <= 2, "the second run does not repeat what the first has written"
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs RLIMIT_FSIZE")

@@ -121,7 +121,8 @@ def test_reduced_precision_moves_a_tile_by_at_most_one_count(rng, name):
 def test_bicubic_is_pillows(rng):
     from PIL import Image
 
-    image = rng.integers(0, 255, (40, 33), np.uint8)
+    # Pillow clips between its two passes: grey levels whose overshoot stays inside show the kernel itself.
+    image = rng.integers(90, 160, (40, 33), np.uint8)
     (result,) = enlarge(image, "bicubic", 16, rgb=False)
     reference = np.asarray(Image.fromarray(image).resize((66, 80), Image.Resampling.BICUBIC))
     inside = (slice(4, -4), slice(4, -4))
@@ -192,21 +193,21 @@ class SmallMemory(torch.nn.Module):
         return self.network(x)
 
 
-@pytest.mark.parametrize("name", ["fast", "unet"])
-def test_a_tile_too_large_for_the_memory_is_halved_and_says_so(rng, name):
+@pytest.mark.parametrize(("name", "fitting"), [("fast", 64), ("fast", 32), ("unet", 64)])
+def test_a_tile_too_large_for_the_memory_is_halved_and_says_so(rng, name, fitting):
     image = rng.uniform(0, 1, (130, 150, 3)).astype(np.float32)
     network, *_ = network_of(name)
     halo_px, multiple_of = probe(network, 3)
     halo_px = -(-halo_px // multiple_of) * multiple_of
     progress = SilentProgress()
-    small = SmallMemory(network, (64 + 2 * halo_px) ** 2)
+    small = SmallMemory(network, (fitting + 2 * halo_px) ** 2)
     (result,) = enlarge(image, name, 128, rgb=True, network=small, progress=progress)
     (expected,) = enlarge(image, name, 128, rgb=True)
     np.testing.assert_allclose(result, expected, atol=2e-6 * (np.ptp(expected) + 1))
-    assert len(progress.warnings) == 1
     assert "128 px does not fit" in progress.warnings[0]
-    assert "using 64 px" in progress.warnings[0]
-    assert set(small.seen) == {(64 + 2 * halo_px, 64 + 2 * halo_px)}
+    assert f"using {fitting} px" in progress.warnings[-1]
+    assert len(progress.warnings) == {64: 1, 32: 2}[fitting], "it tells once, not for every tile"
+    assert set(small.seen) == {(fitting + 2 * halo_px, fitting + 2 * halo_px)}
 
 
 def test_a_typed_tile_too_large_fails_with_both_numbers(rng):

@@ -104,6 +104,18 @@ def available() -> list[str]:
     return [*names, *(["mps"] if _has_mps() else []), "cpu"]
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether a computation failed for want of memory.
+
+    torch has a class for CUDA only; the CPU's and Apple's allocators raise a RuntimeError.
+    """
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and (
+        "DefaultCPUAllocator" in str(error) or "MPS backend out of memory" in str(error)
+    )
+
+
 def _has_mps() -> bool:
     return torch.backends.mps.is_available()
 

@@ -43,21 +43,17 @@ def run_demo(folder: Path, progress: Progress) -> dict[str, Any]:
     truth = _pixels(slide.read(0, *TRIAL))
     low = bicubic_down(truth, 2)
     trial = ImageSource.from_array(low, rgb=True, name="reduced part")
-    results = {}
-    for name, source, model in (
-        ("slide", slide, MODEL),
-        ("trial", trial, MODEL),
-        ("trial-bicubic", trial, "bicubic"),
-    ):
-        output = folder / f"{name}-{model}.ome.zarr"
-        job = UpscaleJob(source=str(SLIDE), output=output, model=model, restart=output.exists())
-        results[name] = upscale(job, source=source, progress=progress)[0]
-    restored, bicubic = (_finest(results[name]) for name in ("trial", "trial-bicubic"))
+    slide_x2 = _enlarge(slide, MODEL, folder / f"slide-{MODEL}.ome.zarr", progress)
+    trials = {
+        model: _enlarge(trial, model, folder / f"reduced-{model}.ome.zarr", progress)
+        for model in ("bicubic", MODEL)
+    }
+    bicubic, restored = map(_finest, trials.values())
     figures = {name: _figures(image, truth) for name, image in ((MODEL, restored), ("bicubic", bicubic))}
 
     y, x = DETAIL
     detail = _pixels(slide.read(0, y, x))
-    enlarged = _finest(results["slide"], slice(2 * y.start, 2 * y.stop), slice(2 * x.start, 2 * x.stop))
+    enlarged = _finest(slide_x2, slice(2 * y.start, 2 * y.stop), slice(2 * x.start, 2 * x.stop))
     before_after = folder / "before-after.png"
     _picture({"slide, 20x": _nearest(detail, 4), f"{MODEL}": _nearest(enlarged, 2)}).save(before_after)
     evidence = folder / "evidence.png"
@@ -67,9 +63,14 @@ def run_demo(folder: Path, progress: Progress) -> dict[str, Any]:
     _picture({captions.get(name, name): _nearest(im[y, x], 2) for name, im in columns.items()}).save(evidence)
     return {
         "task": "demo",
-        "outputs": [*(str(path) for path in results.values()), str(before_after), str(evidence)],
+        "outputs": [*map(str, (slide_x2, *trials.values(), before_after, evidence))],
         "figures": figures,
     }
+
+
+def _enlarge(source: ImageSource, model: str, output: Path, progress: Progress) -> Path:
+    job = UpscaleJob(source=str(SLIDE), output=output, model=model, restart=output.exists())
+    return upscale(job, source=source, progress=progress)[0]
 
 
 def _pixels(block: NDArray[Any]) -> Pixels:

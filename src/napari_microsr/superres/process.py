@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from napari_microsr.core.device import Device
+from napari_microsr.core.device import Device, is_out_of_memory
 from napari_microsr.core.progress import Progress
 from napari_microsr.errors import DeviceError
 from napari_microsr.superres.networks.bicubic import Bicubic
@@ -74,20 +74,23 @@ class NetworkProcess:
 
     def __call__(self, windows: Array, channel: int) -> tuple[Array, ...]:
         """Process a batch of windows; see `TileProcess`."""
-        return self._cut(windows, channel, self._cuts)
+        return self._cut(windows, channel, 0)
 
-    def _cut(self, windows: Array, channel: int, cuts: int) -> tuple[Array, ...]:
-        if cuts == 0:
+    def _cut(self, windows: Array, channel: int, depth: int) -> tuple[Array, ...]:
+        """Compute windows that have been cut `depth` times, cutting them further where needed."""
+        if depth >= self._cuts:
             try:
                 return self._compute(windows, channel)
-            except (torch.OutOfMemoryError, MemoryError) as error:
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 smaller = self._smaller(windows, error)
             self._device.release()
-            self._cuts += 1
+            self._cuts = depth + 1
             self._progress.warn(smaller)
-        return self._quarters(windows, channel, max(cuts - 1, 0))
+        return self._quarters(windows, channel, depth + 1)
 
-    def _quarters(self, windows: Array, channel: int, cuts: int) -> tuple[Array, ...]:
+    def _quarters(self, windows: Array, channel: int, depth: int) -> tuple[Array, ...]:
         """Process the four quarters of each tile; they start on the network's grid and may overlap."""
         margin, factor = 2 * self._halo, self._factor
         height, width = windows.shape[2] - margin, windows.shape[3] - margin
@@ -96,7 +99,7 @@ class NetworkProcess:
         for y in sorted({0, height - part_y}):
             for x in sorted({0, width - part_x}):
                 part = windows[:, :, y : y + part_y + margin, x : x + part_x + margin]
-                blocks = self._cut(np.ascontiguousarray(part), channel, cuts)
+                blocks = self._cut(np.ascontiguousarray(part), channel, depth)
                 if outputs is None:
                     outputs = tuple(
                         np.empty((*block.shape[:2], factor * height, factor * width), block.dtype)
