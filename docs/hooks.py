@@ -1,0 +1,188 @@
+"""What the reference pages get from the code when the site is built, so that nothing is written twice.
+
+A line `<!-- generated: NAME -->` in a page is replaced by what the function of that name returns.
+"""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import yaml
+from cyclopts.docs.markdown import generate_markdown_docs
+from pydantic.fields import FieldInfo
+
+import napari_microsr
+from napari_microsr.cli import TASKS, app
+from napari_microsr.core.device import Device
+from napari_microsr.core.weights import Metric, ModelCard, Score, list_cards
+from napari_microsr.superres.run import automatic_tile_px
+
+MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
+MANIFEST = Path(napari_microsr.__file__).parent / "napari.yaml"
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Fill a page's markers (called by mkdocs)."""
+    return MARKER.sub(lambda marker: GENERATED[marker[1]](), markdown)
+
+
+def command() -> str:
+    """Every subcommand with its options, from the command itself."""
+    pages = (generate_markdown_docs(app[name], heading_level=2, generate_toc=False) for name in commands())
+    return "\n\n".join(pages)
+
+
+def commands() -> list[str]:
+    """Names of the subcommands, without the flags that cyclopts adds."""
+    return [name for name in app if not name.startswith("-")]
+
+
+def jobs() -> str:
+    """One table per task, from its Job class."""
+    parts = []
+    for task, (kind, _) in TASKS.items():
+        rows = [
+            (f"`{name}`", _type(field), _default(field), _sentence(field), _where(name, kind.execution_fields))
+            for name, field in kind.model_fields.items()
+        ]
+        head = ("field", "type", "default", "meaning", "changes pixels")
+        parts += [f"## task: {task}", kind.__doc__ or "", table(head, rows)]
+    return "\n\n".join(parts)
+
+
+def manifest() -> str:
+    """What napari offers once the package is installed, from the manifest."""
+    contributions = yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))["contributions"]
+    titles = {command["id"]: command["title"] for command in contributions["commands"]}
+    parts = []
+    for kind, entries in contributions.items():
+        if kind in ("commands", "menus"):
+            continue
+        rows = [(_label(entry), titles.get(entry.get("command", ""), ""), _rest(entry)) for entry in entries]
+        parts += [f"## {kind.replace('_', ' ').capitalize()}", table(("name", "what it does", "details"), rows)]
+    if menus := contributions.get("menus"):
+        rows = [(f"`{menu}`", titles[entry["command"]]) for menu, entries in menus.items() for entry in entries]
+        parts += ["## Menus", table(("menu", "entry"), rows)]
+    parts += ["## Commands", table(("id", "title"), [(f"`{i}`", title) for i, title in titles.items()])]
+    return "\n\n".join(parts)
+
+
+def models() -> str:
+    """Every installed model, from its card."""
+    return "\n\n".join(_card(card) for card in list_cards())
+
+
+def networks() -> str:
+    """The figures of every model that has some, one line each; the README holds a copy."""
+    head = ("model", "factor", "for", "images", "PSNR, dB / SSIM", "beside it")
+    rows = [
+        (f"`{card.id}`", f"x{card.factor}", card.summary, *_figures(card.metrics[0])[1:])
+        for card in list_cards()
+        if card.metrics
+    ]
+    return table(head, rows)
+
+
+def halos() -> str:
+    """Rows that say what the halo of each model costs."""
+    rows = []
+    for card in list_cards():
+        tile = automatic_tile_px(Device("cpu", None, channels_last=True), reduced=False)
+        halo = -(-card.halo_px // card.multiple_of) * card.multiple_of
+        extra = ((tile + 2 * halo) / tile) ** 2 - 1
+        rows.append((f"`{card.id}`", str(card.halo_px), str(card.multiple_of), f"{extra:.0%} of {tile} px"))
+    return "\n".join(_row(row) for row in rows)
+
+
+GENERATED: dict[str, Callable[[], str]] = {
+    part.__name__: part for part in (command, jobs, manifest, models, networks, halos)
+}
+
+
+def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a Markdown table."""
+    return "\n".join([_row(head), _row(("---",) * len(head)), *map(_row, rows)])
+
+
+def _row(cells: tuple[str, ...]) -> str:
+    return "| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |"
+
+
+def _card(card: ModelCard) -> str:
+    simple = [
+        (f"`{name}`", _value(getattr(card, name)), _sentence(field))
+        for name, field in ModelCard.model_fields.items()
+        if name not in ("id", "summary", "metrics", "trained_on", "limits")
+    ]
+    parts = [f"## {card.id}", card.summary]
+    if card.limits:
+        parts += [f"**Limits.** {card.limits}"]
+    if card.metrics:
+        head = ("slides", "images", "PSNR, dB / SSIM", "beside it")
+        parts += ["**Figures** on images that it was not trained on:"]
+        parts += [table(head, [_figures(metric) for metric in card.metrics])]
+    if card.trained_on:
+        rows = [(d.source, d.licence, d.credit, str(d.images), f"{d.mpx:g}") for d in card.trained_on]
+        parts += ["**Trained on**", table(("what", "licence", "credit", "images", "Mpx"), rows)]
+    return "\n\n".join([*parts, "**Card**", table(("field", "value", "meaning"), simple)])
+
+
+def _figures(metric: Metric) -> tuple[str, str, str, str]:
+    beside = "; ".join(f"{name} {_score(score)}" for name, score in metric.baselines.items())
+    return metric.data, str(metric.n), _score(metric.model), beside
+
+
+def _score(score: Score) -> str:
+    return f"{score.psnr_db:.2f} / {score.ssim:.4f}"
+
+
+def _value(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
+        return " to ".join(f"{number:g}" for number in value)
+    return f"`{json.dumps(value)}`" if isinstance(value, dict) else str(value)
+
+
+def _sentence(field: FieldInfo) -> str:
+    return field.description or ""
+
+
+def _type(field: FieldInfo) -> str:
+    annotation: Any = field.annotation
+    choices = get_args(annotation) if get_origin(annotation) is not None else (annotation,)
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{choice}`" for choice in choices)
+    if get_origin(annotation) in (list, dict):
+        return f"`{annotation}`".replace("typing.", "")
+    names = [_name(choice) for choice in choices if choice is not type(None)]
+    limits = {key: getattr(part, key) for part in field.metadata for key in ("ge", "gt", "le", "lt") if hasattr(part, key)}
+    signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+    return ", ".join([*names, *(f"{signs[key]} {limit}" for key, limit in limits.items())])
+
+
+def _name(kind: Any) -> str:
+    return {"str": "text", "int": "integer", "float": "number", "bool": "true or false", "Path": "path"}.get(
+        kind.__name__, kind.__name__
+    )
+
+
+def _default(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    return "empty" if field.default is None else f"`{json.dumps(field.default, default=str)}`"
+
+
+def _where(name: str, execution_fields: frozenset[str]) -> str:
+    return "no" if name in execution_fields else "yes"
+
+
+def _label(entry: dict[str, Any]) -> str:
+    return str(entry.get("display_name") or entry.get("command", ""))
+
+
+def _rest(entry: dict[str, Any]) -> str:
+    known = ("command", "display_name", "key", "autogenerate")
+    return ", ".join(f"{key}: `{json.dumps(value)}`" for key, value in entry.items() if key not in known)
