@@ -53,7 +53,7 @@ def _spread(items: Sequence[int], count: int) -> list[int]:
     if count >= len(items):
         return list(items)
     if count == 1:
-        return [items[len(items) // 2]]
+        return [items[(len(items) - 1) // 2]]  # of two cells the first: the last may be a sliver
     return [items[i] for i in np.linspace(0, len(items) - 1, count).round().astype(int)]
 
 
