@@ -1,6 +1,7 @@
 """What the reference pages get from the code when the site is built, so that nothing is written twice.
 
 A line `<!-- generated: NAME -->` in a page is replaced by what the function of that name returns.
+`python docs/hooks.py` puts the figures of the model cards into the README, which no build step fills.
 """
 
 import json
@@ -21,6 +22,8 @@ from napari_microsr.superres.run import automatic_tile_px
 
 MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 MANIFEST = Path(napari_microsr.__file__).parent / "napari.yaml"
+README = Path(__file__).parent.parent / "README.md"
+IN_README = re.compile(r"(?<=<!-- networks -->\n).*?(?=<!-- /networks -->)", re.DOTALL)
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -30,13 +33,11 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def command() -> str:
     """Every subcommand with its options, from the command itself."""
-    pages = (generate_markdown_docs(app[name], heading_level=2, generate_toc=False) for name in commands())
-    return "\n\n".join(pages)
-
-
-def commands() -> list[str]:
-    """Names of the subcommands, without the flags that cyclopts adds."""
-    return [name for name in app if not name.startswith("-")]
+    return str(
+        generate_markdown_docs(
+            app, no_root_title=True, skip_preamble=True, generate_toc=False, usage_name="microsr"
+        )
+    )
 
 
 def jobs() -> str:
@@ -44,7 +45,13 @@ def jobs() -> str:
     parts = []
     for task, (kind, _) in TASKS.items():
         rows = [
-            (f"`{name}`", _type(field), _default(field), _sentence(field), _where(name, kind.execution_fields))
+            (
+                f"`{name}`",
+                _type(field),
+                _default(field),
+                _sentence(field),
+                "no" if name in kind.execution_fields else "yes",
+            )
             for name, field in kind.model_fields.items()
         ]
         head = ("field", "type", "default", "meaning", "changes pixels")
@@ -61,24 +68,36 @@ def manifest() -> str:
         if kind in ("commands", "menus"):
             continue
         rows = [(_label(entry), titles.get(entry.get("command", ""), ""), _rest(entry)) for entry in entries]
-        parts += [f"## {kind.replace('_', ' ').capitalize()}", table(("name", "what it does", "details"), rows)]
+        parts += [
+            f"## {kind.replace('_', ' ').capitalize()}",
+            table(("name", "what it does", "details"), rows),
+        ]
     if menus := contributions.get("menus"):
-        rows = [(f"`{menu}`", titles[entry["command"]]) for menu, entries in menus.items() for entry in entries]
+        rows = [
+            (f"`{menu}`", titles[entry["command"]]) for menu, entries in menus.items() for entry in entries
+        ]
         parts += ["## Menus", table(("menu", "entry"), rows)]
     parts += ["## Commands", table(("id", "title"), [(f"`{i}`", title) for i, title in titles.items()])]
     return "\n\n".join(parts)
 
 
 def models() -> str:
-    """Every installed model, from its card."""
-    return "\n\n".join(_card(card) for card in list_cards())
+    """Every installed model, from its card, and what the fields of a card mean."""
+    rows = [(f"`{name}`", _sentence(field)) for name, field in ModelCard.model_fields.items()]
+    cards = [_card(card) for card in list_cards()]
+    return "\n\n".join([*cards, "## The fields of a card", table(("field", "meaning"), rows)])
 
 
 def networks() -> str:
     """The figures of every model that has some, one line each; the README holds a copy."""
     head = ("model", "factor", "for", "images", "PSNR, dB / SSIM", "beside it")
     rows = [
-        (f"`{card.id}`", f"x{card.factor}", card.summary, *_figures(card.metrics[0])[1:])
+        (
+            f"`{card.id}`",
+            "same size" if card.factor == 1 else f"x{card.factor}",
+            card.summary,
+            *_figures(card.metrics[0])[1:],
+        )
         for card in list_cards()
         if card.metrics
     ]
@@ -92,13 +111,19 @@ def halos() -> str:
         tile = automatic_tile_px(Device("cpu", None, channels_last=True), reduced=False)
         halo = -(-card.halo_px // card.multiple_of) * card.multiple_of
         extra = ((tile + 2 * halo) / tile) ** 2 - 1
-        rows.append((f"`{card.id}`", str(card.halo_px), str(card.multiple_of), f"{extra:.0%} of {tile} px"))
+        rows.append((f"`{card.id}`", str(card.halo_px), str(card.multiple_of), f"{extra:.0%} ({tile} px)"))
     return "\n".join(_row(row) for row in rows)
 
 
 GENERATED: dict[str, Callable[[], str]] = {
     part.__name__: part for part in (command, jobs, manifest, models, networks, halos)
 }
+
+
+def fill_readme() -> None:
+    """Put the present figures into the README."""
+    text = README.read_text(encoding="utf-8")
+    README.write_text(IN_README.sub(lambda _: networks() + "\n", text), encoding="utf-8")
 
 
 def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -111,11 +136,9 @@ def _row(cells: tuple[str, ...]) -> str:
 
 
 def _card(card: ModelCard) -> str:
-    simple = [
-        (f"`{name}`", _value(getattr(card, name)), _sentence(field))
-        for name, field in ModelCard.model_fields.items()
-        if name not in ("id", "summary", "metrics", "trained_on", "limits")
-    ]
+    told = ("id", "summary", "metrics", "trained_on", "limits")
+    values = {name: getattr(card, name) for name in ModelCard.model_fields if name not in told}
+    simple = [(f"`{name}`", _value(value)) for name, value in values.items() if value is not None]
     parts = [f"## {card.id}", card.summary]
     if card.limits:
         parts += [f"**Limits.** {card.limits}"]
@@ -126,7 +149,7 @@ def _card(card: ModelCard) -> str:
     if card.trained_on:
         rows = [(d.source, d.licence, d.credit, str(d.images), f"{d.mpx:g}") for d in card.trained_on]
         parts += ["**Trained on**", table(("what", "licence", "credit", "images", "Mpx"), rows)]
-    return "\n\n".join([*parts, "**Card**", table(("field", "value", "meaning"), simple)])
+    return "\n\n".join([*parts, "**Card**", table(("field", "value"), simple)])
 
 
 def _figures(metric: Metric) -> tuple[str, str, str, str]:
@@ -139,8 +162,8 @@ def _score(score: Score) -> str:
 
 
 def _value(value: object) -> str:
-    if value is None:
-        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, tuple):
         return " to ".join(f"{number:g}" for number in value)
     return f"`{json.dumps(value)}`" if isinstance(value, dict) else str(value)
@@ -158,7 +181,12 @@ def _type(field: FieldInfo) -> str:
     if get_origin(annotation) in (list, dict):
         return f"`{annotation}`".replace("typing.", "")
     names = [_name(choice) for choice in choices if choice is not type(None)]
-    limits = {key: getattr(part, key) for part in field.metadata for key in ("ge", "gt", "le", "lt") if hasattr(part, key)}
+    limits = {
+        key: getattr(part, key)
+        for part in field.metadata
+        for key in ("ge", "gt", "le", "lt")
+        if hasattr(part, key)
+    }
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
     return ", ".join([*names, *(f"{signs[key]} {limit}" for key, limit in limits.items())])
 
@@ -175,10 +203,6 @@ def _default(field: FieldInfo) -> str:
     return "empty" if field.default is None else f"`{json.dumps(field.default, default=str)}`"
 
 
-def _where(name: str, execution_fields: frozenset[str]) -> str:
-    return "no" if name in execution_fields else "yes"
-
-
 def _label(entry: dict[str, Any]) -> str:
     return str(entry.get("display_name") or entry.get("command", ""))
 
@@ -186,3 +210,7 @@ def _label(entry: dict[str, Any]) -> str:
 def _rest(entry: dict[str, Any]) -> str:
     known = ("command", "display_name", "key", "autogenerate")
     return ", ".join(f"{key}: `{json.dumps(value)}`" for key, value in entry.items() if key not in known)
+
+
+if __name__ == "__main__":
+    fill_readme()
