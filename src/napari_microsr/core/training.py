@@ -1,6 +1,7 @@
 """The one trainer set-up: any network that maps an input to a target, on Lightning."""
 
 import logging
+import signal
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from napari_microsr.core.progress import Progress
+from napari_microsr.core.progress import Cancelled, Progress
 from napari_microsr.errors import JobError
 
 Pair = tuple[Tensor, Tensor]
@@ -59,7 +60,7 @@ class Schedule:
     seed: int = 0
 
 
-class Fit(lightning.LightningModule):
+class Fit(lightning.LightningModule):  # type: ignore[misc]
     """A network, its loss and its schedule.
 
     Parameters
@@ -132,7 +133,7 @@ class StepSampler(Sampler[int]):
         return iter(range(self.epoch * self.pairs, (self.epoch + 1) * self.pairs))
 
 
-class ReportProgress(Callback):
+class ReportProgress(Callback):  # type: ignore[misc]
     """Hands Lightning's steps to `Progress`; its `Cancelled` passes through the trainer."""
 
     def __init__(self, progress: Progress, steps: int) -> None:
@@ -197,17 +198,23 @@ def fit(
         num_workers=schedule.workers,
         persistent_workers=schedule.workers > 0,
     )
+    on_interrupt = signal.getsignal(signal.SIGINT)
     with warnings.catch_warnings():
         # Hints on workers and log intervals that do not concern a user of this package.
         warnings.filterwarnings("ignore", module="lightning")
         trainer = _trainer(schedule, folder, progress, epoch_steps)
-        trainer.fit(
-            module,
-            loader,
-            DataLoader(torch.zeros(1, 1)),  # type: ignore[arg-type]
-            ckpt_path=last if resume else None,
-            weights_only=False if resume else None,
-        )
+        try:
+            trainer.fit(
+                module,
+                loader,
+                DataLoader(torch.zeros(1, 1)),  # type: ignore[arg-type]
+                ckpt_path=last if resume else None,
+                weights_only=False if resume else None,
+            )
+        except SystemExit as error:
+            # Lightning answers Ctrl-C by ending the interpreter, and ignores it from then on.
+            signal.signal(signal.SIGINT, on_interrupt)
+            raise Cancelled from error
     # A run that was already finished does not train again: its result is in the checkpoint.
     module.load_state_dict(torch.load(last, map_location="cpu", weights_only=False)["state_dict"])
     return module.network.eval()

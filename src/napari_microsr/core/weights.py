@@ -260,11 +260,12 @@ def _load_safetensors(path: Path, content: bytes) -> "dict[str, Tensor]":
     from safetensors.torch import load
 
     try:
-        return load(content)
+        state: dict[str, Tensor] = load(content)
     except SafetensorError as error:
         raise ModelError(
             f"The weights {path} are not a safetensors file ({error}).", "Fetch them again."
         ) from error
+    return state
 
 
 def _load_pickle(path: Path) -> "dict[str, Tensor]":

@@ -121,7 +121,7 @@ class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
             if high.std(axis=(0, 1)).max() >= BACKGROUND_STD:
                 break
             high = self._draw(rng)
-        high = np.rot90(high, rng.integers(4))
+        high = np.rot90(high, int(rng.integers(4)))
         high = np.ascontiguousarray(high[:, ::-1] if rng.random() < 0.5 else high)
         low = self.degradation.apply(high, self.factor)
         rim, low_rim = self.margin, self.margin // self.shrink

@@ -1,7 +1,8 @@
 """How a sharp image becomes the low-resolution one that a network sees in training.
 
 A degradation maps an 8-bit RGB or grey image (H, W[, C]) and a factor to a low-resolution image,
-uint8 as a camera would deliver it. Pillow is the reference for the resampling kernels.
+uint8 as a camera would deliver it. Height and width are multiples of the factor, else it raises InputError.
+Pillow is the reference for the resampling kernels.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from napari_microsr.errors import InputError
+
 Pixels = NDArray[np.uint8]
+
+
+def _reduced(image: Pixels, factor: int) -> tuple[int, int]:
+    """Return the reduced shape; a reduction by anything but the whole factor would be another one."""
+    height, width = image.shape[:2]
+    if not height or not width or height % factor or width % factor:
+        raise InputError(
+            f"An image of {height} x {width} pixels cannot be reduced by {factor}.",
+            f"Crop it to multiples of {factor}.",
+        )
+    return height // factor, width // factor
 
 
 def _resize(image: Pixels, shape: tuple[int, int], filter_: Image.Resampling) -> Pixels:
@@ -21,14 +35,12 @@ def _resize(image: Pixels, shape: tuple[int, int], filter_: Image.Resampling) ->
 
 def bicubic_down(image: Pixels, factor: int) -> Pixels:
     """Reduce by antialiased bicubic interpolation (kernel a = -0.5, widened by the factor)."""
-    shape = (image.shape[0] // factor, image.shape[1] // factor)
-    return _resize(image, shape, Image.Resampling.BICUBIC)
+    return _resize(image, _reduced(image, factor), Image.Resampling.BICUBIC)
 
 
 def area_down(image: Pixels, factor: int) -> Pixels:
     """Reduce by the mean of each factor x factor block, as camera binning does."""
-    shape = (image.shape[0] // factor, image.shape[1] // factor)
-    return _resize(image, shape, Image.Resampling.BOX)
+    return _resize(image, _reduced(image, factor), Image.Resampling.BOX)
 
 
 def bicubic_down_up(image: Pixels, factor: int) -> Pixels:

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from napari_microsr.core.samples import SLIDE
 from napari_microsr.superres.datasets import to_tensor
 from napari_microsr.superres.degrade import DEGRADATIONS, Pixels
 from napari_microsr.superres.metrics import crop_rim, psnr, ssim
@@ -33,7 +34,7 @@ def predict(module: nn.Module, low: Pixels) -> Pixels:
         y = module(x)[0].float()
     rim = pad * y.shape[-1] // x.shape[-1]
     y = y[:, rim:-rim, rim:-rim]
-    image = y.mul(255).round_().clamp_(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+    image: Pixels = y.mul(255).round_().clamp_(0, 255).byte().permute(1, 2, 0).cpu().numpy()
     return image[..., 0] if low.ndim == 2 else image
 
 
@@ -46,3 +47,19 @@ def score(module: nn.Module, images: Sequence[Pixels], degradation: str, factor:
         figures.append((psnr(restored, truth), ssim(restored, truth)))
     means = np.mean(figures, axis=0)
     return float(means[0]), float(means[1])
+
+
+#: Corners (row, column) of tissue in the shipped slide: epidermis and dermis.
+SAMPLE_CORNERS = ((900, 1180), (1500, 920), (2000, 1100), (2600, 640))
+SAMPLE_PX = 256
+
+
+def sample_images() -> list[Pixels]:
+    """Return crops of the shipped slide (H&E, CC0), which no shipped model was trained on.
+
+    A card's figures on them can be recomputed by anybody who has the package.
+    """
+    import tifffile
+
+    slide = tifffile.imread(SLIDE)
+    return [slide[y : y + SAMPLE_PX, x : x + SAMPLE_PX] for y, x in SAMPLE_CORNERS]

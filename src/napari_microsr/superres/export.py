@@ -16,7 +16,7 @@ from napari_microsr.core.weights import Metric, ModelCard, Score, export
 from napari_microsr.errors import JobError
 from napari_microsr.superres.datasets import read_image
 from napari_microsr.superres.degrade import DEGRADATIONS, Pixels
-from napari_microsr.superres.evaluation import score
+from napari_microsr.superres.evaluation import sample_images, score
 from napari_microsr.superres.networks.bicubic import Bicubic
 from napari_microsr.superres.receptive import probe
 from napari_microsr.superres.registry import ARCHITECTURES
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Reduced precision is used where it costs less than this.
 LARGEST_COST_DB = 0.02
+#: Name of the shipped slide in a card's figures.
+SAMPLE = "shipped sample"
 
 
 @dataclass(frozen=True)
@@ -44,13 +46,17 @@ class Reported:
     images: Sequence[Pixels]
 
 
-def read_reported(paths: Sequence[Path], slides: Sequence[str], channels: int) -> list[Reported]:
-    """Read images and group them by slide (file-name prefix), all of them first."""
+def read_reported(
+    paths: Sequence[Path], slides: Sequence[str], channels: int, sample: bool = False
+) -> list[Reported]:
+    """Read images and group them by slide (file-name prefix): all of them first, the shipped slide last."""
     images = [read_image(path, channels) for path in paths]
     groups = [Reported("all", images)]
     for slide in slides:
         chosen = [i for p, i in zip(paths, images, strict=True) if p.name.startswith(slide)]
         groups.append(Reported(slide, chosen))
+    if sample:
+        groups.append(Reported(SAMPLE, sample_images()))
     return [group for group in groups if group.images]
 
 

@@ -1,5 +1,7 @@
 """Pixel losses by name: (predicted, true) of shape (N, C, H, W) in [0, 1] -> a scalar."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -10,7 +12,7 @@ def charbonnier(predicted: Tensor, true: Tensor) -> Tensor:
     return torch.sqrt((predicted - true) ** 2 + 1e-6).mean()
 
 
-LOSSES = {
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "charbonnier": charbonnier,
     "l1": functional.l1_loss,
     "mse": functional.mse_loss,

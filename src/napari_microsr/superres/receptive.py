@@ -127,9 +127,10 @@ def _halo(module: nn.Module, channels: int, multiple: int, axis: int) -> int:
 def _halo_within(module: nn.Module, channels: int, multiple: int, axis: int, cells: int) -> int | None:
     """Return the halo as seen in a strip of `cells` grid cells, None if it reaches the strip's end."""
     length, middle = cells * multiple, cells // 2 * multiple
+    across = (max(1, 16 // multiple) | 1) * multiple
     halo = 0
     for position in range(middle, middle + multiple):
-        shape = [1, channels, multiple, multiple]
+        shape = [1, channels, across, across]
         shape[axis] = length
         x = torch.zeros(shape)
         x.narrow(axis, position, 1).fill_(torch.nan)

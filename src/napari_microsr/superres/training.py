@@ -27,13 +27,13 @@ class TrainJob(Job):
     """Folder of sharp 8-bit images."""
     out: Path = Path("runs")
     """Folder for runs; this one's checkpoints and result go to OUT/NAME."""
-    exclude: list[str] = []
+    exclude: tuple[str, ...] = ()
     """File-name prefixes (slides) to leave out."""
-    hold_out: list[str] = Field(min_length=1)
+    hold_out: tuple[str, ...] = Field(min_length=1)
     """File-name prefixes (slides) that are not trained on but watched."""
     architecture: str
     """Name of the network, see `microsr models`."""
-    arguments: dict[str, Any] = {}
+    arguments: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the network."""
     degradation: str = "bicubic"
     """How low-resolution images are made from sharp ones."""
@@ -65,9 +65,11 @@ class TrainJob(Job):
     """Of weights and patches."""
     report: Path | None = None
     """Folder of images of slides that were not trained on, for the card's figures; else the held-out ones."""
-    report_slides: list[str] = []
+    report_slides: tuple[str, ...] = ()
     """File-name prefixes (slides) to report one by one."""
-    card: dict[str, Any] = {}
+    report_sample: bool = False
+    """Also report on the shipped slide (histology only; leave it out of the training images)."""
+    card: dict[str, Any] = Field(default_factory=dict)
     """Fields of the model card that no computation knows: summary, domain, licence, trained_on ..."""
 
 
@@ -124,7 +126,8 @@ def train(job: TrainJob, progress: Progress, resume: bool = False) -> Path:
     folder = job.out / job.name
     fit(network, pairs, LOSSES[job.loss], validate, schedule, folder, progress, resume)
     reported = list_images(job.report) if job.report is not None else held_out
-    return export_run(network, job, read_reported(reported, job.report_slides, channels), folder)
+    groups = read_reported(reported, job.report_slides, channels, job.report_sample)
+    return export_run(network, job, groups, folder)
 
 
 def _check_name(name: str, table: dict[str, Any], what: str) -> None:

@@ -1,5 +1,7 @@
 """A small residual network on top of bicubic magnification."""
 
+import copy
+
 from torch import Tensor, nn
 
 from napari_microsr.superres.networks.bicubic import Bicubic
@@ -10,19 +12,16 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, features: int) -> None:
         super().__init__()
-        self.body = nn.Sequential(
-            nn.Conv2d(features, features, 3, padding=1),
-            nn.PReLU(features),
-            nn.Conv2d(features, features, 3, padding=1),
-        )
+        last = nn.Conv2d(features, features, 3, padding=1)
+        self.body = nn.Sequential(nn.Conv2d(features, features, 3, padding=1), nn.PReLU(features), last)
         # A small branch at the start keeps a stack without batch norm stable at a high rate.
-        nn.init.kaiming_normal_(self.body[2].weight, nonlinearity="linear")
-        self.body[2].weight.data.mul_(0.1)
+        nn.init.kaiming_normal_(last.weight, nonlinearity="linear")
+        last.weight.data.mul_(0.1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (N, features, H, W) to the same shape."""
-        out: Tensor = x + self.body(x)
-        return out
+        """Map (N, features, H, W) to the same shape, less what unpadded convolutions take off."""
+        change: Tensor = self.body(x)
+        return _inside(x, change) + change
 
 
 class FastResidual(nn.Module):
@@ -49,11 +48,28 @@ class FastResidual(nn.Module):
         self.tail = nn.Conv2d(features, channels * factor**2, 3, padding=1)
         self.shuffle = nn.PixelShuffle(factor)
         # Training starts at bicubic magnification.
-        nn.init.zeros_(self.tail.weight)
-        nn.init.zeros_(self.tail.bias)
+        for parameter in self.tail.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, x: Tensor) -> Tensor:
         """Magnify `x` (N, C, H, W) to (N, C, factor*H, factor*W)."""
         residual = self.shuffle(self.tail(self.body(self.head(x - 0.5))))
-        magnified: Tensor = self.bicubic(x) + residual.float()
-        return magnified
+        return _inside(self.bicubic(x), residual) + residual.float()
+
+    def without_padding(self) -> "FastResidual":
+        """Return a copy whose convolutions add no zeros around the image.
+
+        It gives the inside of what the network gives, without the pixels that zeros beyond the edge have
+        reached, and does not compute those: each layer of a tile's window is smaller than the one before.
+        """
+        network = copy.deepcopy(self)
+        for module in network.modules():
+            if isinstance(module, nn.Conv2d):
+                module.padding = (0, 0)
+        return network
+
+
+def _inside(large: Tensor, small: Tensor) -> Tensor:
+    """Crop `large` about its centre to the height and width of `small`."""
+    y, x = (large.shape[2] - small.shape[2]) // 2, (large.shape[3] - small.shape[3]) // 2
+    return large[..., y : y + small.shape[2], x : x + small.shape[3]]

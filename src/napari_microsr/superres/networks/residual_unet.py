@@ -4,6 +4,8 @@ Re-implemented from the description in A. Rabbani and M. Babaei, arXiv 2208.0016
 the shapes of the published code.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
@@ -52,11 +54,11 @@ class ResidualUNet(nn.Module):
         super().__init__()
         self.sigmoid = head == "sigmoid"
         widths = (channels, *LEVELS)
-        self.down = nn.ModuleList(_double_conv(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
+        self.down = nn.ModuleList(_double_conv(a, b) for a, b in pairwise(widths))
         self.pool = nn.MaxPool2d(2)
         self.bottleneck = nn.Sequential(nn.Conv2d(LEVELS[-1], BOTTLENECK, 3, padding=1), nn.ELU(inplace=True))
         rising = (BOTTLENECK, *reversed(LEVELS))
-        pairs = list(zip(rising[:-1], rising[1:], strict=True))
+        pairs = list(pairwise(rising))
         self.raise_ = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, stride=2) for a, b in pairs)
         self.up = nn.ModuleList(_double_conv(2 * b, b) for _, b in pairs)
         self.tail = nn.Conv2d(LEVELS[0], channels, 1)
