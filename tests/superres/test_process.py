@@ -1,5 +1,6 @@
 """Tiled equals whole, for every network, size, type and device memory; holes and constants stay sane."""
 
+
 import numpy as np
 import pytest
 import torch
@@ -13,7 +14,6 @@ from napari_microsr.core.tiles import TilePlan
 from napari_microsr.errors import DeviceError
 from napari_microsr.superres.normalise import measure
 from napari_microsr.superres.process import NetworkProcess, residual_dtype
-from napari_microsr.superres.receptive import probe
 from napari_microsr.superres.registry import build_network
 
 CPU = Device("cpu", torch.bfloat16, channels_last=True)
@@ -38,10 +38,12 @@ def network_of(name):
     return network, arguments.get("factor", 1), arguments.get("channels", 3)
 
 
-def enlarge(image, name, tile_px, *, rgb, method="identity", reduced=False, residual=False, device=CPU, **options):
+def enlarge(
+    image, name, tile_px, *, rgb, method="identity", reduced=False, residual=False, device=CPU, **options
+):
     """Run the tiled pipeline in memory; returns the sinks' arrays, shape (planes, C, Y, X)."""
     network, factor, _ = network_of(name)
-    halo_px, multiple_of = probe(network, 3 if rgb else 1)
+    halo_px, multiple_of = reach_of(name, 3 if rgb else 1)
     source = ImageSource.from_array(image, axes="yxc" if rgb else "zyx"[-image.ndim :], rgb=rgb)
     plan = TilePlan.cover(source, tile_px, halo_px=halo_px, multiple_of=multiple_of, factor=factor)
     types = [source.dtype, residual_dtype(source.dtype)][: 1 + residual]
@@ -78,6 +80,17 @@ def whole(image, name, *, rgb):
         result = network(padded)
     y, x = factor * margin, factor * margin
     return result[:, :, y : y + factor * height, x : x + factor * width].numpy()
+
+
+def test_leaving_the_padding_out_changes_nothing_inside(rng):
+    network, *_ = network_of("fast")
+    window = torch.from_numpy(rng.uniform(0, 1, (1, 3, 40, 31)).astype(np.float32))
+    reach = reach_of("fast", 3).halo_px
+    with torch.inference_mode():
+        padded, trimmed = network(window), network.without_padding()(window)
+    rim = 2 * reach
+    assert trimmed.shape[2:] == (80 - 2 * rim, 62 - 2 * rim)
+    torch.testing.assert_close(trimmed, padded[:, :, rim:-rim, rim:-rim], rtol=0, atol=2e-6)
 
 
 SIZES = [(1, 1), (37, 53), (16, 131), (100, 64)]
@@ -197,7 +210,7 @@ class SmallMemory(torch.nn.Module):
 def test_a_tile_too_large_for_the_memory_is_halved_and_says_so(rng, name, fitting):
     image = rng.uniform(0, 1, (130, 150, 3)).astype(np.float32)
     network, *_ = network_of(name)
-    halo_px, multiple_of = probe(network, 3)
+    halo_px, multiple_of = reach_of(name, 3)
     halo_px = -(-halo_px // multiple_of) * multiple_of
     progress = SilentProgress()
     small = SmallMemory(network, (fitting + 2 * halo_px) ** 2)

@@ -69,7 +69,7 @@ def run_demo(folder: Path, progress: Progress) -> dict[str, Any]:
 
 
 def _enlarge(source: ImageSource, model: str, output: Path, progress: Progress) -> Path:
-    job = UpscaleJob(source=str(SLIDE), output=output, model=model, restart=output.exists())
+    job = UpscaleJob(source=str(SLIDE), output=output, model=model, restart=True)
     return upscale(job, source=source, progress=progress)[0]
 
 

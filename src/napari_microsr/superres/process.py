@@ -1,5 +1,6 @@
 """From windows of the image to finished output tiles: normalise, run the network, crop, quantise."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,8 @@ class NetworkProcess:
     ) -> None:
         self._device = device
         self._format = torch.channels_last if device.channels_last else torch.contiguous_format
+        if hasattr(network, "without_padding"):
+            network = network.without_padding()
         network = network.eval().requires_grad_(False).to(device.name)
         self.network = network.to(memory_format=self._format)  # type: ignore[call-overload]
         self._baseline = Bicubic(factor=factor).to(device.name) if residual and factor > 1 else None
@@ -140,33 +143,38 @@ class NetworkProcess:
         if np.issubdtype(self._dtype, np.floating):
             hole = ~torch.isfinite(pixels)
             pixels = torch.where(hole, low, pixels)
+        size = [self._factor * (side - 2 * self._halo) for side in windows.shape[2:]]
         with self._device.inference(self._reduced):
             pixels = (pixels - low) / (high - low)
             result = self.network(pixels.contiguous(memory_format=self._format)).float()
+            result = _centre(result, size)
             outputs = [self._finish(result * (high - low) + low, hole, self._dtype)]
             if self._residual:
                 base = pixels if self._baseline is None else self._baseline(pixels)
-                change = (result - base.float()) * (high - low)
+                change = (result - _centre(base, size)) * (high - low)
                 outputs.append(self._finish(change, hole, residual_dtype(self._dtype)))
         return tuple(outputs)
 
     def _finish(self, result: torch.Tensor, hole: torch.Tensor | None, dtype: np.dtype[Any]) -> Array:
-        """Crop the halo, put holes back and convert to the result's type."""
-        margin = self._factor * self._halo
-        result = result[..., margin : result.shape[2] - margin, margin : result.shape[3] - margin]
+        """Put holes back and convert to the result's type."""
         if hole is not None:
-            halo = self._halo
-            inside = hole[..., halo : hole.shape[2] - halo, halo : hole.shape[3] - halo]
             for axis in (2, 3):
-                inside = inside.repeat_interleave(self._factor, axis)
-            result = result.masked_fill(inside, torch.nan)
+                hole = hole.repeat_interleave(self._factor, axis)
+            result = result.masked_fill(_centre(hole, result.shape[2:]), torch.nan)
+        if dtype == np.uint8:
+            return result.round_().clamp_(0, 255).to(torch.uint8).contiguous().cpu().numpy()
+        array: Array = result.contiguous().cpu().numpy()
         if np.issubdtype(dtype, np.integer):
+            # In float64, where the limits of every integer type up to 32 bits are exact.
             limits = np.iinfo(dtype)
-            result = result.round().clamp(float(limits.min), float(limits.max))
-            if dtype == np.uint8:
-                return result.to(torch.uint8).contiguous().cpu().numpy()
-        array: Array = result.contiguous().cpu().numpy().astype(dtype)
-        return array
+            array = np.rint(array).astype(np.float64).clip(limits.min, limits.max)
+        return array.astype(dtype)
+
+
+def _centre(large: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+    """Crop the last two axes about the centre; networks without padding have done part of it."""
+    y, x = (large.shape[2] - size[0]) // 2, (large.shape[3] - size[1]) // 2
+    return large[:, :, y : y + size[0], x : x + size[1]]
 
 
 def residual_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:

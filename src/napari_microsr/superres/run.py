@@ -87,6 +87,7 @@ class UpscaleRun:
         """Return all that the result's bytes depend on, so that only the same run is resumed."""
         return {
             "source": self.source.fingerprint(),
+            "placement": self.source.placement.as_dict(),
             "model": self.card.sha256 or self.card.id,
             "tile_px": [self.plan.tile_height, self.plan.tile_width],
             "halo_px": self.plan.halo_px,
