@@ -1,6 +1,5 @@
 """Tiled equals whole, for every network, size, type and device memory; holes and constants stay sane."""
 
-
 import numpy as np
 import pytest
 import torch
@@ -36,6 +35,11 @@ def network_of(name):
             if parameter.dim() == 4:
                 torch.nn.init.kaiming_uniform_(parameter, a=1.0)
     return network, arguments.get("factor", 1), arguments.get("channels", 3)
+
+
+@cache
+def reach_of(name, channels):
+    return probe(network_of(name)[0], channels)
 
 
 def enlarge(
