@@ -1,5 +1,7 @@
 """Tiled equals whole, for every network, size, type and device memory; holes and constants stay sane."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from napari_microsr.core.tiles import TilePlan
 from napari_microsr.errors import DeviceError
 from napari_microsr.superres.normalise import measure
 from napari_microsr.superres.process import NetworkProcess, residual_dtype
+from napari_microsr.superres.receptive import probe
 from napari_microsr.superres.registry import build_network
 
 CPU = Device("cpu", torch.bfloat16, channels_last=True)
