@@ -15,9 +15,9 @@ import time
 
 import torch
 from _common import machine, print_table
-from napari_microsr.core.weights import find
 
 from napari_microsr.core.device import resolve
+from napari_microsr.core.weights import find
 from napari_microsr.superres.registry import load_network
 
 TUNED = {"MALLOC_MMAP_THRESHOLD_": str(1 << 30), "MALLOC_TRIM_THRESHOLD_": str(1 << 32)}

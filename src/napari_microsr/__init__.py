@@ -16,7 +16,7 @@ _PUBLIC = {
     "open_image": "core.image",
     "upscale": "superres.job",
 }
-__all__ = ["__version__", *_PUBLIC]  # noqa: PLE0604
+__all__ = ["__version__", *_PUBLIC]
 
 
 def __getattr__(name: str) -> Any:

@@ -18,6 +18,7 @@ from napari_microsr.core.job import Job, read_job_file
 from napari_microsr.core.progress import Cancelled, ConsoleProgress
 from napari_microsr.errors import JobError, MicroSRError
 from napari_microsr.superres.job import UpscaleJob
+from napari_microsr.superres.training import TrainJob
 
 DONE, FAILED, WRONG_USAGE, CANCELLED = 0, 1, 2, 130
 
@@ -64,6 +65,27 @@ def run(path: Path, *, as_json: AsJson = False) -> None:
         raise JobError(f"There is no task {task!r}.", f"The tasks are: {', '.join(TASKS)}.")
     kind, do = TASKS[task]
     _report(do(kind.parse(settings)), as_json)
+
+
+@app.command
+def train(path: Path, *, resume: bool = False, as_json: AsJson = False) -> None:
+    """Train a network from a job file.
+
+    Ctrl-C cancels and keeps the last checkpoint.
+
+    Parameters
+    ----------
+    path
+        YAML: the line `task: train` and its settings, such as those in the folder recipes.
+    resume
+        Continue from the last checkpoint.
+    as_json
+        Print the result as JSON.
+    """
+    task, settings = read_job_file(path)
+    if task != TrainJob.task:
+        raise JobError(f"{path} is a job of the task {task!r}.", f"Run it with: microsr run {path}.")
+    _report(run_train(TrainJob.parse(settings), resume), as_json)
 
 
 @app.command
@@ -118,8 +140,18 @@ def run_upscale(job: UpscaleJob) -> dict[str, Any]:
     return {"task": job.task, "outputs": [str(path) for path in outputs]}
 
 
+def run_train(job: TrainJob, resume: bool = False) -> dict[str, Any]:
+    """Run a training with a progress bar."""
+    from napari_microsr.superres.training import train as do_train
+
+    with _console() as progress:
+        weights = do_train(job, progress, resume)
+    return {"task": job.task, "outputs": [str(weights), str(weights.with_suffix(".json"))]}
+
+
 TASKS: dict[str, tuple[type[Job], Callable[[Any], dict[str, Any]]]] = {
     UpscaleJob.task: (UpscaleJob, run_upscale),
+    TrainJob.task: (TrainJob, run_train),
 }
 
 

@@ -81,9 +81,7 @@ def test_a_tile_is_recomputed_where_one_of_two_sinks_lacks_it(setting):
     second = MemorySink(source, plan, image.dtype)
     run_tiles(source, plan, Doubling(plan), [sink], SilentProgress(), plan.batches(1))
     both = Doubling(plan)
-    run_tiles(
-        source, plan, lambda w, c: both(w, c) * 2, [sink, second], SilentProgress(), plan.batches(1)
-    )
+    run_tiles(source, plan, lambda w, c: both(w, c) * 2, [sink, second], SilentProgress(), plan.batches(1))
     np.testing.assert_array_equal(second.array, sink.array)
 
 
@@ -114,7 +112,7 @@ def test_an_error_in_reading_computing_or_writing_reaches_the_caller(setting):
 
 
 def test_reading_runs_one_batch_ahead_and_no_more(setting):
-    image, source, plan, sink = setting
+    image, _, plan, sink = setting
     reads, lead = [], []
 
     class Counting(np.ndarray):

@@ -205,7 +205,7 @@ def test_a_file_damaged_in_the_middle_keeps_the_tiles_before_it(picture):
 def test_a_full_disk_is_a_sentence_and_the_run_resumes(picture):
     whole = contents(upscale(job_of(picture, "whole.zarr", tile_px=256))[0])
     output = picture.parent / "full.zarr"
-    arguments = ["upscale", str(picture), str(output), "--model", "bicubic", "--tile-px", "256", "--device", "cpu"]
+    arguments = ["upscale", str(picture), str(output), "--model", "bicubic", "--tile-px", "256"]
     # No file may grow past 100 kB: the kernel refuses the write of the first shard as a full disk would.
     limited = (
         "import resource, signal, sys; from napari_microsr.cli import execute;"

@@ -260,7 +260,8 @@ def area_mean(block: NDArray[Any]) -> NDArray[Any]:
     if block.dtype.kind in "iu":
         total = _sum_of_four(block.astype(np.int32 if block.dtype.itemsize <= 2 else np.int64))
         return ((total + 2) >> 2).astype(block.dtype)
-    return (_sum_of_four(block) * np.asarray(0.25, block.dtype)).astype(block.dtype)
+    mean: NDArray[Any] = _sum_of_four(block) * np.asarray(0.25, block.dtype)
+    return mean
 
 
 def _sum_of_four(block: NDArray[Any]) -> NDArray[Any]:

@@ -12,11 +12,12 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from napari_microsr.core.progress import Cancelled, Progress
-from napari_microsr.errors import JobError
+from napari_microsr.errors import DeviceError, JobError
 
 Pair = tuple[Tensor, Tensor]
 #: Rates rise linearly over this share of the steps before the cosine decay.
@@ -42,11 +43,9 @@ class Schedule:
     precision : str
         Lightning's name: "bf16-mixed", "16-mixed" or "32-true".
     device : str
-        Lightning's accelerator: "auto", "cpu", "gpu", "mps".
+        "auto", "cpu", "cuda" or "mps".
     workers : int
         Processes that make batches; 0 makes them in the training process.
-    seed : int
-        Of initialisation and patches.
     """
 
     steps: int
@@ -57,7 +56,6 @@ class Schedule:
     precision: str = "bf16-mixed"
     device: str = "auto"
     workers: int = 0
-    seed: int = 0
 
 
 class Fit(lightning.LightningModule):  # type: ignore[misc]
@@ -178,6 +176,8 @@ def fit(
     ------
     JobError
         If `resume` finds no checkpoint.
+    DeviceError
+        If there is no such device here.
     Cancelled
         If the user asked to stop; the last checkpoint stays.
     """
@@ -222,21 +222,26 @@ def fit(
 
 def _trainer(schedule: Schedule, folder: Path, progress: Progress, epoch_steps: int) -> lightning.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-    return lightning.Trainer(
-        accelerator=schedule.device,
-        devices=1,
-        precision=schedule.precision,
-        max_steps=schedule.steps,
-        gradient_clip_val=1.0,
-        num_sanity_val_steps=0,
-        log_every_n_steps=epoch_steps,
-        logger=CSVLogger(folder, name=None, version=""),
-        callbacks=[
-            EMAWeightAveraging(decay=schedule.ema_decay),
-            ModelCheckpoint(folder, "best", monitor="score", mode="max"),
-            ModelCheckpoint(folder, "last", enable_version_counter=False),
-            ReportProgress(progress, schedule.steps),
-        ],
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
+    try:
+        return lightning.Trainer(
+            accelerator=schedule.device,
+            devices=1,
+            precision=schedule.precision,
+            max_steps=schedule.steps,
+            gradient_clip_val=1.0,
+            num_sanity_val_steps=0,
+            log_every_n_steps=epoch_steps,
+            logger=CSVLogger(folder, name=None, version=""),
+            callbacks=[
+                EMAWeightAveraging(decay=schedule.ema_decay),
+                ModelCheckpoint(folder, "best", monitor="score", mode="max"),
+                ModelCheckpoint(folder, "last", enable_version_counter=False),
+                ReportProgress(progress, schedule.steps),
+            ],
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+    except MisconfigurationException as error:
+        raise DeviceError(
+            f"Training on {schedule.device} is not possible here ({error}).", "Set device to auto or cpu."
+        ) from error

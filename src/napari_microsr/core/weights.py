@@ -60,7 +60,26 @@ class TrainingData(_Frozen):
     """Their sum in megapixels."""
 
 
-class ModelCard(_Frozen):
+class CardText(_Frozen):
+    """What a person writes into a card: no computation knows it."""
+
+    summary: str
+    """One sentence: what the network is for."""
+    domain: Literal["histology", "fluorescence", "any", "smlm"]
+    """Which images it is for."""
+    licence: str
+    """Of the weights."""
+    pixel_size_um: float | None = None
+    """Typical pixel size of the input."""
+    pixel_size_range_um: tuple[float, float] | None = None
+    """Pixel sizes that it was trained on."""
+    trained_on: tuple[TrainingData, ...] = ()
+    """Sources of the training images."""
+    limits: str = ""
+    """Where not to trust it."""
+
+
+class ModelCard(CardText):
     """What a network is for, what it needs and how good it is."""
 
     id: str
@@ -73,22 +92,12 @@ class ModelCard(_Frozen):
     """"restoration" keeps the image's size."""
     factor: int = Field(ge=1)
     """Magnification."""
-    domain: Literal["histology", "fluorescence", "any", "smlm"]
-    """Which images it is for."""
-    summary: str
-    """One sentence: what it is for."""
     channels: int | None
     """3 for RGB, 1 for a single channel, None for any."""
-    pixel_size_um: float | None = None
-    """Typical pixel size of the input."""
-    pixel_size_range_um: tuple[float, float] | None = None
-    """Pixel sizes that it was trained on."""
     dtype: str | None = None
     """Type of the images it was trained on, None where it makes no difference."""
     parameters: int = Field(ge=0)
     """Number of trained values."""
-    licence: str
-    """Of the weights."""
     sha256: str | None = None
     """Of the weights' file; None for a network without weights."""
     halo_px: int = Field(ge=0)
@@ -103,12 +112,8 @@ class ModelCard(_Frozen):
     """PSNR that bfloat16 loses against float32."""
     degradation: str | None = None
     """What made its low-resolution training images; on others expect less."""
-    trained_on: tuple[TrainingData, ...] = ()
-    """Sources of the training images."""
     metrics: tuple[Metric, ...] = ()
     """Figures on images of slides that were not trained on; the first is over all."""
-    limits: str = ""
-    """Where not to trust it."""
 
     def row(self) -> tuple[str, ...]:
         """Return what a list shows: id, task, factor, pixel size, licence, quality, purpose."""

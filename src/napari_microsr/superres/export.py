@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import ValidationError
 from torch import nn
 
 from napari_microsr.core.weights import Metric, ModelCard, Score, export
-from napari_microsr.errors import JobError
 from napari_microsr.superres.datasets import read_image
 from napari_microsr.superres.degrade import DEGRADATIONS, Pixels
 from napari_microsr.superres.evaluation import sample_images, score
@@ -67,13 +65,7 @@ def export_run(network: nn.Module, job: TrainJob, reported: Sequence[Reported], 
 
 
 def make_card(network: nn.Module, job: TrainJob, reported: Sequence[Reported]) -> ModelCard:
-    """Fill the card from the job, the network and its figures.
-
-    Raises
-    ------
-    JobError
-        If the job's `card` holds a field that a card does not have.
-    """
+    """Fill the card from the job, the network and its figures."""
     channels = job.arguments.get("channels", 3)
     degradation = DEGRADATIONS[job.degradation]
     cost = reduced_precision_cost(network, reported[0].images, job)
@@ -95,15 +87,7 @@ def make_card(network: nn.Module, job: TrainJob, reported: Sequence[Reported]) -
         "degradation": f"x{job.factor} {degradation.summary}",
         "metrics": [measure(network, group, job) for group in reported],
     }
-    try:
-        # The job's words (summary, licence, sources) before the facts, which they cannot change.
-        return ModelCard.model_validate({**job.card, **facts})
-    except ValidationError as error:
-        fault = error.errors()[0]
-        raise JobError(
-            f"The card of the job is wrong at {'.'.join(map(str, fault['loc']))}: {fault['msg']}.",
-            "Correct the job's 'card'.",
-        ) from error
+    return ModelCard.model_validate({**job.card.model_dump(), **facts})
 
 
 def measure(network: nn.Module, group: Reported, job: TrainJob) -> Metric:

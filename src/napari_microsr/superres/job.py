@@ -35,7 +35,7 @@ class UpscaleJob(Job):
     """Where to compute: auto, cpu, cuda, cuda:1 or mps."""
     precision: Literal["auto", "float32"] = "auto"
     """auto uses 16-bit arithmetic where it is faster and the model's card shows that it costs nothing."""
-    tile_px: int | None = Field(None, ge=16, le=16384)
+    tile_px: int | None = Field(default=None, ge=16, le=16384)
     """Side of a tile in input pixels; empty chooses one for the device and halves it if memory is short."""
     residual: bool = False
     """Also write what the network changed: the result minus the bicubic enlargement (or the input)."""

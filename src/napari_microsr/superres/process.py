@@ -12,6 +12,7 @@ from napari_microsr.core.device import Device, is_out_of_memory
 from napari_microsr.core.progress import Progress
 from napari_microsr.errors import DeviceError
 from napari_microsr.superres.networks.bicubic import Bicubic
+from napari_microsr.superres.networks.fast import FastResidual
 from napari_microsr.superres.normalise import Normalisation
 
 Array = NDArray[Any]
@@ -63,7 +64,7 @@ class NetworkProcess:
     ) -> None:
         self._device = device
         self._format = torch.channels_last if device.channels_last else torch.contiguous_format
-        if hasattr(network, "without_padding"):
+        if isinstance(network, FastResidual):
             network = network.without_padding()
         network = network.eval().requires_grad_(False).to(device.name)
         self.network = network.to(memory_format=self._format)  # type: ignore[call-overload]

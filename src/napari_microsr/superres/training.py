@@ -1,12 +1,13 @@
 """Training of super-resolution and restoration networks from folders of sharp images."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from napari_microsr.core.job import Job
 from napari_microsr.core.progress import Progress
+from napari_microsr.core.weights import CardText
 from napari_microsr.errors import JobError
 from napari_microsr.superres.degrade import DEGRADATIONS
 from napari_microsr.superres.registry import build_network
@@ -55,10 +56,10 @@ class TrainJob(Job):
     """Of the moving average of the weights."""
     check_every: int = Field(default=500, ge=1)
     """Steps between checkpoints."""
-    precision: str = "bf16-mixed"
-    """Arithmetic: bf16-mixed, 16-mixed or 32-true."""
-    device: str = "auto"
-    """auto, cpu, gpu or mps."""
+    precision: Literal["bf16-mixed", "16-mixed", "32-true"] = "bf16-mixed"
+    """Arithmetic; the weights are always float32."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train."""
     workers: int = Field(default=0, ge=0)
     """Processes that make patches."""
     seed: int = 0
@@ -69,8 +70,14 @@ class TrainJob(Job):
     """File-name prefixes (slides) to report one by one."""
     report_sample: bool = False
     """Also report on the shipped slide (histology only; leave it out of the training images)."""
-    card: dict[str, Any] = Field(default_factory=dict)
-    """Fields of the model card that no computation knows: summary, domain, licence, trained_on ..."""
+    card: CardText
+    """What the model card says beyond what is measured: summary, domain, licence, trained_on ..."""
+
+    @model_validator(mode="after")
+    def _check_steps(self) -> Self:
+        if self.steps % self.check_every:
+            raise ValueError(f"steps ({self.steps}) must be a multiple of check_every ({self.check_every})")
+        return self
 
 
 def train(job: TrainJob, progress: Progress, resume: bool = False) -> Path:
@@ -83,7 +90,7 @@ def train(job: TrainJob, progress: Progress, resume: bool = False) -> Path:
     Cancelled
         If the user asked to stop; `resume` continues from the last checkpoint.
     """
-    import lightning
+    import torch
 
     from napari_microsr.core.training import Schedule, fit
     from napari_microsr.superres.datasets import PatchDataset, list_images, read_image
@@ -105,8 +112,6 @@ def train(job: TrainJob, progress: Progress, resume: bool = False) -> Path:
         job.smallest_scale,
         job.seed,
     )
-    lightning.seed_everything(job.seed, verbose=False)
-    network = build_network(job.architecture, **job.arguments)
 
     def validate(module: "nn.Module") -> dict[str, float]:
         psnr, ssim = score(module, watched, job.degradation, job.factor)
@@ -121,10 +126,13 @@ def train(job: TrainJob, progress: Progress, resume: bool = False) -> Path:
         precision=job.precision,
         device=job.device,
         workers=job.workers,
-        seed=job.seed,
     )
     folder = job.out / job.name
-    fit(network, pairs, LOSSES[job.loss], validate, schedule, folder, progress, resume)
+    # The host's random numbers go on after the training as if it had not been.
+    with torch.random.fork_rng():
+        torch.manual_seed(job.seed)
+        network = build_network(job.architecture, **job.arguments)
+        fit(network, pairs, LOSSES[job.loss], validate, schedule, folder, progress, resume)
     reported = list_images(job.report) if job.report is not None else held_out
     groups = read_reported(reported, job.report_slides, channels, job.report_sample)
     return export_run(network, job, groups, folder)

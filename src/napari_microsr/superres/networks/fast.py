@@ -54,7 +54,8 @@ class FastResidual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Magnify `x` (N, C, H, W) to (N, C, factor*H, factor*W)."""
         residual = self.shuffle(self.tail(self.body(self.head(x - 0.5))))
-        return _inside(self.bicubic(x), residual) + residual.float()
+        magnified: Tensor = _inside(self.bicubic(x), residual) + residual.float()
+        return magnified
 
     def without_padding(self) -> "FastResidual":
         """Return a copy whose convolutions add no zeros around the image.

@@ -1,0 +1,209 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter
+
+from napari_microsr.core.progress import Cancelled, SilentProgress
+from napari_microsr.core.weights import find
+from napari_microsr.errors import InputError, JobError, ModelError
+from napari_microsr.superres.registry import load_network
+from napari_microsr.superres.training import TrainJob, train
+
+
+@pytest.fixture(scope="module")
+def slides(tmp_path_factory):
+    """Discs with sharp edges: what a small network can learn in a few steps."""
+    folder = tmp_path_factory.mktemp("slides")
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:96, :96]
+    for name in ("a-1", "a-2", "b-1", "c-1"):
+        image = np.full((96, 96, 3), 230, np.uint8)
+        for _ in range(60):
+            cy, cx, r = (*rng.uniform(0, 96, 2), rng.uniform(2, 6))
+            image[(y - cy) ** 2 + (x - cx) ** 2 < r**2] = rng.integers(20, 200, 3)
+        Image.fromarray(image).filter(ImageFilter.GaussianBlur(0.6)).save(folder / f"{name}.png")
+    return folder
+
+
+def job(slides, out, **changes):
+    settings = {
+        "name": "tiny",
+        "data": slides,
+        "out": out,
+        "exclude": ["c"],
+        "hold_out": ["b"],
+        "architecture": "fast-residual",
+        "arguments": {"channels": 3, "features": 8, "blocks": 1},
+        "patch_px": 16,
+        "batch": 4,
+        "steps": 60,
+        "check_every": 20,
+        "learning_rate": 5e-3,
+        "ema_decay": 0.9,
+        "precision": "32-true",
+        "device": "cpu",
+        "card": {"summary": "For tests.", "domain": "histology", "licence": "CC0-1.0"},
+    }
+    return TrainJob.parse({**settings, **changes})
+
+
+class StopAt(SilentProgress):
+    def __init__(self, step):
+        super().__init__()
+        self.step = step
+        self.seen = []
+
+    def advance(self, label, done, total):
+        self.seen.append((done, total))
+        if done == self.step:
+            raise Cancelled
+
+
+@pytest.fixture(scope="module")
+def finished(slides, tmp_path_factory):
+    progress = StopAt(None)
+    folder = tmp_path_factory.mktemp("finished")
+    return train(job(slides, folder), progress), progress
+
+
+def test_training_beats_its_baseline_on_images_it_never_saw(finished):
+    card, _ = find(finished[0])
+    overall = card.metrics[0]
+    assert (overall.data, overall.n) == ("all", 1)
+    assert overall.model.psnr_db > overall.baselines["bicubic"].psnr_db + 0.3
+    assert overall.model.ssim > overall.baselines["bicubic"].ssim
+
+
+def test_card_is_measured_not_typed(finished):
+    card, weights = find(finished[0])
+    assert (card.id, card.factor, card.task) == ("tiny", 2, "super-resolution")
+    assert (card.halo_px, card.multiple_of) == (4, 1)
+    network = load_network(card, weights)
+    assert card.parameters == sum(p.numel() for p in network.parameters())
+    assert card.reduced_precision == (card.reduced_precision_cost_db <= 0.02)
+    assert abs(card.reduced_precision_cost_db) < 0.2
+    assert "bicubic" in card.degradation
+
+
+def test_every_step_is_reported_and_logged(finished):
+    weights, progress = finished
+    assert progress.seen == [(i, 60) for i in range(1, 61)]
+    rows = list(csv.DictReader((weights.parent / "metrics.csv").open()))
+    scores = [float(row["psnr"]) for row in rows if row["psnr"]]
+    losses = [float(row["loss"]) for row in rows if row["loss"]]
+    assert len(scores) == len(losses) == 3
+    assert scores[-1] > scores[0]
+
+
+def test_a_cancelled_run_resumes_to_the_same_weights(slides, finished, tmp_path):
+    with pytest.raises(Cancelled):
+        train(job(slides, tmp_path), StopAt(47))
+    resumed = train(job(slides, tmp_path), SilentProgress(), resume=True)
+    assert resumed.read_bytes() == finished[0].read_bytes()
+
+
+def test_resuming_a_finished_run_exports_it_again(slides, finished):
+    before = finished[0].read_bytes()
+    finished[0].unlink()
+    again = train(job(slides, finished[0].parent.parent), SilentProgress(), resume=True)
+    assert again.read_bytes() == before
+
+
+def test_ctrl_c_is_a_cancel(slides, tmp_path):
+    class Interrupted(SilentProgress):
+        def advance(self, label, done, total):
+            raise KeyboardInterrupt
+
+    with pytest.raises(Cancelled):
+        train(job(slides, tmp_path), Interrupted())
+    import signal
+
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_held_out_and_excluded_slides_are_not_trained_on(slides, tmp_path, monkeypatch):
+    from napari_microsr.superres import datasets
+
+    used = []
+
+    class Spy(datasets.PatchDataset):
+        def __init__(self, images, *rest):
+            used.extend(images)
+            super().__init__(images, *rest)
+
+    monkeypatch.setattr(datasets, "PatchDataset", Spy)
+    train(job(slides, tmp_path, steps=1, check_every=1), SilentProgress())
+    expected = [np.asarray(Image.open(slides / f"{name}.png")) for name in ("a-1", "a-2")]
+    assert len(used) == 2
+    assert all((a == b).all() for a, b in zip(used, expected, strict=True))
+
+
+def test_report_on_slides_and_on_the_shipped_sample(slides, tmp_path):
+    changes = {"report": slides, "report_slides": ["a", "c"], "report_sample": True, "steps": 1}
+    card, _ = find(train(job(slides, tmp_path, check_every=1, **changes), SilentProgress()))
+    assert [(m.data, m.n) for m in card.metrics] == [
+        ("all", 4),
+        ("a", 2),
+        ("c", 1),
+        ("shipped sample", 4),
+    ]
+    # One step at the start of the schedule: still about bicubic.
+    assert all(abs(m.model.psnr_db - m.baselines["bicubic"].psnr_db) < 0.2 for m in card.metrics)
+
+
+def test_restoration_is_trained_on_the_same_grid(slides, tmp_path):
+    changes = {
+        "architecture": "residual-unet",
+        "arguments": {},
+        "degradation": "bicubic-down-up",
+        "factor": 4,
+        "patch_px": 16,
+        "batch": 1,
+        "steps": 2,
+        "check_every": 2,
+    }
+    card, _ = find(train(job(slides, tmp_path, **changes), SilentProgress()))
+    assert (card.task, card.factor, card.multiple_of) == ("restoration", 1, 16)
+    assert list(card.metrics[0].baselines) == ["input"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"degradation": "fog"}, JobError, "no degradation named 'fog'"),
+        ({"loss": "hinge"}, JobError, "no loss named 'hinge'"),
+        ({"steps": 50}, JobError, "multiple of check_every"),
+        ({"device": "abacus"}, JobError, "device"),
+        ({"precision": "1-bit"}, JobError, "precision"),
+        ({"architecture": "srcnn"}, ModelError, "no network named"),
+        ({"patch_px": 64}, InputError, "at least 144 pixels"),
+        ({"hold_out": ["z"]}, InputError, "No training image is left"),
+        ({"exclude": ["a", "c"]}, InputError, "No training image is left"),
+        ({"card": {"colour": "red"}}, JobError, r"card\.colour"),
+    ],
+)
+def test_wrong_settings_are_named_before_training(slides, tmp_path, changes, error, message):
+    with pytest.raises(error, match=message):
+        train(job(slides, tmp_path, **changes), StopAt(1))
+
+
+def test_resume_without_a_checkpoint(slides, tmp_path):
+    with pytest.raises(JobError, match="no checkpoint"):
+        train(job(slides, tmp_path), SilentProgress(), resume=True)
+
+
+def test_where_it_ran_does_not_change_what_is_remembered(slides, tmp_path):
+    one, two = job(slides, tmp_path).provenance(), job(slides, "elsewhere", device="auto").provenance()
+    assert one == two
+    json.dumps(one)
+
+
+def test_random_numbers_of_the_host_are_left_alone(slides, tmp_path):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train(job(slides, tmp_path, steps=1, check_every=1), SilentProgress())
+    assert torch.equal(torch.rand(3), expected)
