@@ -72,13 +72,23 @@ def test_repeated_resumed_and_distributed_runs_are_the_same_to_the_byte(picture)
 
 
 def test_a_distributed_run_is_the_same_to_the_byte(picture):
-    pytest.importorskip("distributed")
+    distributed = pytest.importorskip("distributed")
     whole = contents(upscale(job_of(picture, "whole.zarr"))[0])
-    assert contents(upscale(job_of(picture, "spread.zarr", cluster="local:2"))[0]) == whole
-    job = job_of(picture, "cut.zarr", cluster="local:2")
-    with pytest.raises(Cancelled):
-        upscale(job, progress=CancelAfter(4))
+    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+        address = cluster.scheduler_address
+        assert contents(upscale(job_of(picture, "spread.zarr", cluster=address))[0]) == whole
+        with distributed.Client(cluster) as client:
+            assert contents(upscale(job_of(picture, "given.zarr"), client=client)[0]) == whole
+        with pytest.raises(Cancelled):
+            upscale(job_of(picture, "cut.zarr", cluster=address), progress=CancelAfter(4))
     assert contents(upscale(job_of(picture, "cut.zarr"))[0]) == whole, "resumed without the cluster"
+
+
+def test_processes_of_this_machine_share_a_run(picture):
+    pytest.importorskip("distributed")
+    whole = contents(upscale(job_of(picture, "whole.zarr", model="histology-x2", residual=True))[0])
+    spread = job_of(picture, "spread.zarr", model="histology-x2", residual=True, cluster="local:2")
+    assert contents(upscale(spread)[0]) == whole
 
 
 @pytest.mark.parametrize("address", ["local", "local:0", "http://here", "tcp://127.0.0.1:9"])
