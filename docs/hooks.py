@@ -8,10 +8,12 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import yaml
 from cyclopts.docs.markdown import generate_markdown_docs
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import napari_microsr
@@ -22,6 +24,7 @@ from napari_microsr.superres.run import automatic_tile_px
 
 MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 MANIFEST = Path(napari_microsr.__file__).parent / "napari.yaml"
+WORDS = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path"}
 README = Path(__file__).parent.parent / "README.md"
 IN_README = re.compile(r"(?<=<!-- networks -->\n).*?(?=<!-- /networks -->)", re.DOTALL)
 
@@ -54,7 +57,7 @@ def jobs() -> str:
             )
             for name, field in kind.model_fields.items()
         ]
-        head = ("field", "type", "default", "meaning", "changes pixels")
+        head = ("field", "type", "default", "meaning", "changes the result")
         parts += [f"## task: {task}", kind.__doc__ or "", table(head, rows)]
     return "\n\n".join(parts)
 
@@ -174,33 +177,37 @@ def _sentence(field: FieldInfo) -> str:
 
 
 def _type(field: FieldInfo) -> str:
-    annotation: Any = field.annotation
-    choices = get_args(annotation) if get_origin(annotation) is not None else (annotation,)
-    if get_origin(annotation) is Literal:
-        return ", ".join(f"`{choice}`" for choice in choices)
-    if get_origin(annotation) in (list, dict):
-        return f"`{annotation}`".replace("typing.", "")
-    names = [_name(choice) for choice in choices if choice is not type(None)]
-    limits = {
-        key: getattr(part, key)
-        for part in field.metadata
-        for key in ("ge", "gt", "le", "lt")
-        if hasattr(part, key)
-    }
+    """Say what a field takes, in words."""
     signs = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-    return ", ".join([*names, *(f"{signs[key]} {limit}" for key, limit in limits.items())])
+    limits = [
+        f"{sign} {getattr(part, key)}"
+        for part in field.metadata
+        for key, sign in signs.items()
+        if hasattr(part, key)
+    ]
+    return ", ".join([_kind(field.annotation), *limits])
 
 
-def _name(kind: Any) -> str:
-    return {"str": "text", "int": "integer", "float": "number", "bool": "true or false", "Path": "path"}.get(
-        kind.__name__, kind.__name__
-    )
+def _kind(annotation: Any) -> str:
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{choice}`" for choice in parts)
+    if origin in (Union, UnionType):
+        return " or ".join(_kind(part) for part in parts if part is not NoneType)
+    if origin in (list, tuple):
+        return f"list of {_kind(parts[0])}"
+    if origin is dict:
+        return "table"
+    if issubclass(annotation, BaseModel):
+        return "table of " + ", ".join(f"`{name}`" for name in annotation.model_fields)
+    return WORDS[annotation]
 
 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    return "empty" if field.default is None else f"`{json.dumps(field.default, default=str)}`"
+    default = field.get_default(call_default_factory=True)
+    return f"`{json.dumps(default, default=str)}`" if default or default == 0 else "empty"
 
 
 def _label(entry: dict[str, Any]) -> str:
