@@ -39,9 +39,9 @@ def job(slides, out, **changes):
         "arguments": {"channels": 3, "features": 8, "blocks": 1},
         "patch_px": 16,
         "batch": 4,
-        "steps": 60,
-        "check_every": 20,
-        "learning_rate": 5e-3,
+        "steps": 120,
+        "check_every": 40,
+        "learning_rate": 1e-2,
         "ema_decay": 0.9,
         "precision": "32-true",
         "device": "cpu",
@@ -66,7 +66,12 @@ class StopAt(SilentProgress):
 def finished(slides, tmp_path_factory):
     progress = StopAt(None)
     folder = tmp_path_factory.mktemp("finished")
-    return train(job(slides, folder), progress), progress
+    # As many threads as the tests have: sums are in another order with more.
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    weights = train(job(slides, folder), progress)
+    torch.set_num_threads(threads)
+    return weights, progress
 
 
 def test_training_beats_its_baseline_on_images_it_never_saw(finished):
@@ -90,8 +95,8 @@ def test_card_is_measured_not_typed(finished):
 
 def test_every_step_is_reported_and_logged(finished):
     weights, progress = finished
-    assert progress.seen == [(i, 60) for i in range(1, 61)]
-    rows = list(csv.DictReader((weights.parent / "metrics.csv").open()))
+    assert progress.seen == [(i, 120) for i in range(1, 121)]
+    rows = list(csv.DictReader((weights.parent / "metrics.csv").read_text().splitlines()))
     scores = [float(row["psnr"]) for row in rows if row["psnr"]]
     losses = [float(row["loss"]) for row in rows if row["loss"]]
     assert len(scores) == len(losses) == 3
@@ -100,7 +105,7 @@ def test_every_step_is_reported_and_logged(finished):
 
 def test_a_cancelled_run_resumes_to_the_same_weights(slides, finished, tmp_path):
     with pytest.raises(Cancelled):
-        train(job(slides, tmp_path), StopAt(47))
+        train(job(slides, tmp_path), StopAt(91))
     resumed = train(job(slides, tmp_path), SilentProgress(), resume=True)
     assert resumed.read_bytes() == finished[0].read_bytes()
 
@@ -150,8 +155,11 @@ def test_report_on_slides_and_on_the_shipped_sample(slides, tmp_path):
         ("c", 1),
         ("shipped sample", 4),
     ]
-    # One step at the start of the schedule: still about bicubic.
-    assert all(abs(m.model.psnr_db - m.baselines["bicubic"].psnr_db) < 0.2 for m in card.metrics)
+    # The mean over all images is the mean of its slides (a: 2, b: 1, c: 1 image).
+    figures = [m.baselines["bicubic"].psnr_db for m in card.metrics]
+    held_out = 4 * figures[0] - 2 * figures[1] - figures[2]
+    alone, _ = find(train(job(slides, tmp_path, check_every=1, steps=1, name="b"), SilentProgress()))
+    assert held_out == pytest.approx(alone.metrics[0].baselines["bicubic"].psnr_db, abs=0.01)
 
 
 def test_restoration_is_trained_on_the_same_grid(slides, tmp_path):

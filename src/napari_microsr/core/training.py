@@ -39,7 +39,7 @@ class Schedule:
     ema_decay : float
         Of the moving average of the weights, which is what is validated and kept.
     check_every : int
-        Steps between two checkpoints and validations.
+        Steps between two checkpoints and validations; `steps` is a multiple of it.
     precision : str
         Lightning's name: "bf16-mixed", "16-mixed" or "32-true".
     device : str
@@ -114,21 +114,22 @@ class Fit(lightning.LightningModule):  # type: ignore[misc]
 
 
 class StepSampler(Sampler[int]):
-    """Counts on from epoch to epoch, so that a resumed run sees the pairs it would have seen."""
+    """Goes on where the optimiser stands, so that a resumed run sees the pairs it would have seen.
 
-    def __init__(self, pairs_per_epoch: int) -> None:
-        self.pairs = pairs_per_epoch
-        self.epoch = 0
+    Lightning's own count of epochs is one ahead after a resume.
+    """
 
-    def set_epoch(self, epoch: int) -> None:
-        """Lightning calls this before each epoch."""
-        self.epoch = epoch
+    def __init__(self, trainer: lightning.Trainer, steps: int, batch: int) -> None:
+        self.trainer = trainer
+        self.pairs = steps * batch
+        self.batch = batch
 
     def __len__(self) -> int:
         return self.pairs
 
     def __iter__(self) -> Iterator[int]:
-        return iter(range(self.epoch * self.pairs, (self.epoch + 1) * self.pairs))
+        first = self.trainer.global_step * self.batch
+        return iter(range(first, first + self.pairs))
 
 
 class ReportProgress(Callback):  # type: ignore[misc]
@@ -190,19 +191,18 @@ def fit(
         schedule,
         validate,
     )
-    epoch_steps = min(schedule.check_every, schedule.steps)
-    loader = DataLoader(
-        pairs,
-        schedule.batch,
-        sampler=StepSampler(epoch_steps * schedule.batch),
-        num_workers=schedule.workers,
-        persistent_workers=schedule.workers > 0,
-    )
     on_interrupt = signal.getsignal(signal.SIGINT)
     with warnings.catch_warnings():
         # Hints on workers and log intervals that do not concern a user of this package.
         warnings.filterwarnings("ignore", module="lightning")
-        trainer = _trainer(schedule, folder, progress, epoch_steps)
+        trainer = _trainer(schedule, folder, progress)
+        loader = DataLoader(
+            pairs,
+            schedule.batch,
+            sampler=StepSampler(trainer, schedule.check_every, schedule.batch),
+            num_workers=schedule.workers,
+            persistent_workers=schedule.workers > 0,
+        )
         try:
             trainer.fit(
                 module,
@@ -220,7 +220,7 @@ def fit(
     return module.network.eval()
 
 
-def _trainer(schedule: Schedule, folder: Path, progress: Progress, epoch_steps: int) -> lightning.Trainer:
+def _trainer(schedule: Schedule, folder: Path, progress: Progress) -> lightning.Trainer:
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     try:
         return lightning.Trainer(
@@ -230,7 +230,7 @@ def _trainer(schedule: Schedule, folder: Path, progress: Progress, epoch_steps: 
             max_steps=schedule.steps,
             gradient_clip_val=1.0,
             num_sanity_val_steps=0,
-            log_every_n_steps=epoch_steps,
+            log_every_n_steps=schedule.check_every,
             logger=CSVLogger(folder, name=None, version=""),
             callbacks=[
                 EMAWeightAveraging(decay=schedule.ema_decay),
