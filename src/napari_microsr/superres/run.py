@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from napari_microsr.core.device import Device, resolve
@@ -16,11 +15,11 @@ from napari_microsr.core.runner import run_tiles
 from napari_microsr.core.sink import ZarrSink
 from napari_microsr.core.tiles import Tile, TilePlan
 from napari_microsr.core.weights import ModelCard, find
-from napari_microsr.errors import InputError
 from napari_microsr.superres.job import UpscaleJob
 from napari_microsr.superres.normalise import Normalisation, measure
 from napari_microsr.superres.process import NetworkProcess, residual_dtype
 from napari_microsr.superres.registry import load_network
+from napari_microsr.superres.suitability import check_channels, mismatches
 
 # Measured by benchmarks/tile_size.py: smaller tiles pay for their halo; larger ones are slower per pixel on a
 # CPU, because glibc gives each activation above 32 MB fresh pages.
@@ -170,7 +169,7 @@ def prepare(job: UpscaleJob, source: ImageSource, progress: Progress, client: An
         If they do not.
     """
     card, weights = find(job.model)
-    _check_channels(card, source)
+    check_channels(card, source)
     device = resolve(job.device) if client is None else client.submit(resolve, job.device).result()
     reduced = job.precision == "auto" and card.reduced_precision and device.reduced is not None
     plan = TilePlan.cover(
@@ -190,33 +189,3 @@ def prepare(job: UpscaleJob, source: ImageSource, progress: Progress, client: An
 def automatic_tile_px(device: Device, reduced: bool) -> int:
     """Return the tile that was measured to be fastest for a kind of device."""
     return CPU_TILE_PX[reduced] if device.kind == "cpu" else GPU_TILE_PX
-
-
-def _check_channels(card: ModelCard, source: ImageSource) -> None:
-    if card.channels == 3 and not source.rgb:
-        raise InputError(
-            f"The model {card.id} works on RGB colour images, and {source.name} has separate channels.",
-            "Choose a model for single channels, such as bicubic, or convert the image to RGB.",
-        )
-    if card.channels == 1 and source.rgb:
-        raise InputError(
-            f"The model {card.id} works on single channels, and {source.name} is an RGB image.",
-            "Choose a model for RGB, or split the image into channels.",
-        )
-
-
-def mismatches(card: ModelCard, source: ImageSource) -> list[str]:
-    """Say where an image lies outside what a model was trained on, one sentence each."""
-    messages = []
-    size, known = source.placement.pixel_size_um, card.pixel_size_range_um
-    if size is not None and known is not None and not known[0] <= size[0] <= known[1]:
-        messages.append(
-            f"{card.id} was trained at {known[0]:g} to {known[1]:g} µm per pixel, and this image has "
-            f"{size[0]:.3g} µm: expect less from it."
-        )
-    if card.dtype is not None and source.dtype != np.dtype(card.dtype):
-        messages.append(
-            f"{card.id} was trained on {card.dtype} images, and this one is {source.dtype}: its intensities "
-            "are normalised by percentiles."
-        )
-    return messages

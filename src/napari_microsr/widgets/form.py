@@ -1,0 +1,207 @@
+"""A form made from a Job class: one row per field, with its description as the tooltip."""
+
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic.fields import FieldInfo
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QLineEdit, QSpinBox, QWidget
+
+from napari_microsr.core.job import Job
+
+_UNITS = {"px": "px", "um": "µm", "nm": "nm"}
+AUTO = "auto"
+
+
+class OptionalSpinBox(QSpinBox):
+    """A whole number or, below the smallest one, "auto". The arrows go in steps of 64."""
+
+    step = 64
+
+    def __init__(self, smallest: int, largest: int) -> None:
+        super().__init__()
+        self.setRange(smallest - 1, largest)
+        self.setSpecialValueText(AUTO)
+
+    def stepBy(self, steps: int) -> None:  # noqa: N802 - Qt's name
+        """Go to the next multiples of the step."""
+        self.setValue((self.value() // self.step + steps) * self.step)
+
+    def get(self) -> int | None:
+        """Return the number, None for auto."""
+        return None if self.value() == self.minimum() else self.value()
+
+    def put(self, value: int | None) -> None:
+        """Show a number, or auto."""
+        self.setValue(self.minimum() if value is None else int(value))
+
+
+class TextEdit(QLineEdit):
+    """A text, or nothing."""
+
+    def get(self) -> str | None:
+        """Return the text, None if there is none."""
+        return self.text().strip() or None
+
+    def put(self, value: str | None) -> None:
+        """Show a text."""
+        self.setText("" if value is None else str(value))
+
+
+class CheckBox(QCheckBox):
+    """Yes or no."""
+
+    def get(self) -> bool:
+        """Return whether it is checked."""
+        return bool(self.isChecked())
+
+    def put(self, value: bool) -> None:
+        """Check it or not."""
+        self.setChecked(bool(value))
+
+
+class ChoiceBox(QComboBox):
+    """One of some texts, or (if `free`) another one typed in."""
+
+    def __init__(self, choices: tuple[str, ...], *, free: bool = False) -> None:
+        super().__init__()
+        self.addItems(choices)
+        self.setEditable(free)
+
+    def get(self) -> str:
+        """Return the chosen or typed text."""
+        return str(self.currentText()).strip()
+
+    def put(self, value: str) -> None:
+        """Choose a text."""
+        if self.isEditable():
+            self.setEditText(str(value))
+        else:
+            self.setCurrentText(str(value))
+
+
+Editor = OptionalSpinBox | TextEdit | CheckBox | ChoiceBox
+
+
+def editor_for(field: FieldInfo, choices: tuple[str, ...] = ()) -> Editor:
+    """Return an editor for a field's type; `choices` are offered for a text that may be another one."""
+    kind = field.annotation
+    if kind is bool:
+        return CheckBox()
+    if get_origin(kind) is Literal:
+        return ChoiceBox(tuple(map(str, get_args(kind))))
+    if int in get_args(kind):
+        limits = {name: getattr(m, name) for m in field.metadata for name in ("ge", "le") if hasattr(m, name)}
+        return OptionalSpinBox(limits.get("ge", 1), limits.get("le", 2**31 - 1))
+    return ChoiceBox(choices, free=True) if choices else TextEdit()
+
+
+class JobForm(QWidget):
+    """Editors for some fields of a Job class.
+
+    Parameters
+    ----------
+    job : type of Job
+        The class.
+    fields : tuple of str
+        Which of its fields, in this order.
+    choices : dict
+        Suggestions for text fields.
+    labels : Labels
+        Where the keyboard shortcuts are given out.
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self, job: type[Job], fields: tuple[str, ...], choices: dict[str, tuple[str, ...]], labels: "Labels"
+    ) -> None:
+        super().__init__()
+        self._job = job
+        self.editors: dict[str, Editor] = {}
+        layout = form_layout(self)
+        for name in fields:
+            field = job.model_fields[name]
+            editor = editor_for(field, choices.get(name, ()))
+            editor.setObjectName(name)
+            editor.setToolTip(tooltip(field.description or ""))
+            self.editors[name] = editor
+            labels.add_row(layout, label_text(name), editor)
+            for signal in ("textChanged", "valueChanged", "toggled", "currentTextChanged"):
+                if hasattr(editor, signal):
+                    getattr(editor, signal).connect(self._changed)
+        self.reset()
+
+    def reset(self) -> None:
+        """Show the defaults."""
+        self.put({name: self._job.model_fields[name].default for name in self.editors})
+
+    def get(self) -> dict[str, Any]:
+        """Return what the editors show."""
+        return {name: editor.get() for name, editor in self.editors.items()}
+
+    def put(self, values: dict[str, Any]) -> None:
+        """Show values; those of other fields, or of a type that an editor cannot hold, are left out."""
+        for name, editor in self.editors.items():
+            if name in values:
+                try:
+                    editor.put(values[name])
+                except (TypeError, ValueError, OverflowError):
+                    continue  # settings written by another version
+
+    def _changed(self, *_: object) -> None:
+        self.changed.emit()
+
+
+class Labels:
+    """Gives each label of a panel its own letter, so that Alt and the letter lead to its editor.
+
+    Parameters
+    ----------
+    taken : str
+        Letters of the panel's buttons.
+    """
+
+    def __init__(self, taken: str) -> None:
+        self._taken = set(taken.lower())
+
+    def mark(self, text: str) -> str:
+        """Put the mark of a shortcut before a letter that is free."""
+        for place, letter in enumerate(text):
+            if letter.isalpha() and letter.lower() not in self._taken:
+                self._taken.add(letter.lower())
+                return f"{text[:place]}&{text[place:]}"
+        return text
+
+    def add_row(self, layout: QFormLayout, text: str, editor: QWidget) -> None:
+        """Add an editor with its label; a check box carries the label itself."""
+        if isinstance(editor, QCheckBox):
+            editor.setText(self.mark(text))
+            layout.addRow(editor)
+            return
+        label = QLabel(self.mark(text))
+        label.setToolTip(editor.toolTip())
+        label.setBuddy(editor)
+        layout.addRow(label, editor)
+
+
+def form_layout(parent: QWidget) -> QFormLayout:
+    """Return a layout whose rows break where the panel is narrow."""
+    layout = QFormLayout(parent)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setRowWrapPolicy(QFormLayout.RowWrapPolicy.WrapLongRows)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    return layout
+
+
+def label_text(name: str) -> str:
+    """Turn a field's name into words: tile_px -> Tile (px)."""
+    words = name.split("_")
+    unit = _UNITS.get(words[-1])
+    text = " ".join(words[:-1] if unit else words).capitalize()
+    return f"{text} ({unit})" if unit else text
+
+
+def tooltip(text: str) -> str:
+    """Return rich text, which Qt breaks into lines."""
+    return f"<p>{text}</p>"

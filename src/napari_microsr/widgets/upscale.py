@@ -1,0 +1,229 @@
+"""The dock widget Super-resolve."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
+
+from napari_microsr.core.image import open_image
+from napari_microsr.errors import InputError, JobError, MicroSRError
+from napari_microsr.superres.job import UpscaleJob, upscale
+from napari_microsr.superres.suitability import check_channels, mismatches
+from napari_microsr.widgets.form import CheckBox, form_layout, tooltip
+from napari_microsr.widgets.job_widget import JobWidget
+from napari_microsr.widgets.layers import as_file, file_of, same_place, source_from_layer, visible_region
+from napari_microsr.widgets.live import LiveResult
+from napari_microsr.widgets.model_picker import ModelPicker
+from napari_microsr.widgets.output_picker import OutputPicker
+from napari_microsr.widgets.task import Task
+
+if TYPE_CHECKING:
+    import napari
+
+
+class UpscaleWidget(JobWidget):
+    """Super-resolve an image layer tile by tile into a layer that fills while you watch.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer whose layers are offered, and to which the result is added.
+    """
+
+    job_class = UpscaleJob
+    title = "Super-resolve"
+    purpose = "Enlarge or restore an image with a network, tile by tile, into an OME-Zarr store."
+    shown = ("residual",)
+    hidden = ("device", "precision", "tile_px")
+    choices = {"device": ("auto", "cpu", "cuda", "mps")}  # noqa: RUF012 - see the base
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        self._viewer = viewer
+        self._live: LiveResult | None = None
+        self._style: dict[str, Any] = {}
+        super().__init__()
+        self.form.layout().addRow(self.visible_first)
+        self.list_layers()
+        events = viewer.layers.events
+        for event in (events.inserted, events.removed, events.reordered):
+            event.connect(self.list_layers)
+
+    def build(self, layout: QVBoxLayout) -> None:
+        """Add the pickers of layer, model and output."""
+        self.layer_box = QComboBox()
+        self.layer_box.setObjectName("layer")
+        self.layer_box.setToolTip(tooltip("Image layer to super-resolve; of a pyramid the finest level."))
+        self.layer_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.layer_box.setMinimumContentsLength(12)
+        self.models = ModelPicker(("super-resolution", "restoration"))
+        self.models.setToolTip(tooltip(UpscaleJob.model_fields["model"].description or ""))
+        self.warning = QLabel()
+        self.warning.setWordWrap(True)
+        self.warning.hide()
+        top = QWidget()
+        rows = form_layout(top)
+        self.labels.add_row(rows, "Layer", self.layer_box)
+        self.labels.add_row(rows, "Model", self.models)
+        rows.addRow(self.warning)
+        layout.addWidget(top)
+        self.output = OutputPicker(self.labels)
+        layout.addWidget(self.output)
+        self.visible_first = CheckBox(self.labels.mark("Visible region first"))
+        self.visible_first.setObjectName("visible_first")
+        self.visible_first.setToolTip(tooltip("Begin with the tiles that the canvas shows."))
+        self.layer_box.currentIndexChanged.connect(self._chosen)
+        self.models.changed.connect(self._chosen)
+
+    @property
+    def layer(self) -> Image | None:
+        """The chosen layer."""
+        layer: Image | None = self.layer_box.currentData()
+        return layer
+
+    def list_layers(self, _event: object = None) -> None:
+        """Offer the viewer's image layers, the last one on top; results of runs are offered too."""
+        chosen = self.layer
+        active = self._viewer.layers.selection.active
+        images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
+        self.layer_box.blockSignals(True)
+        self.layer_box.clear()
+        for layer in images:
+            self.layer_box.addItem(layer.name, layer)
+        wanted = chosen if chosen in images else active
+        if images:
+            self.layer_box.setCurrentIndex(images.index(wanted) if wanted in images else len(images) - 1)
+        self.layer_box.blockSignals(False)
+        if self.layer is not chosen:
+            self._chosen()
+
+    def job(self) -> UpscaleJob:
+        """Return the job that the form describes."""
+        layer = self._needed_layer()
+        if not self.models.get():
+            raise JobError("There is no model chosen.", "Choose one from the list, or a file of weights.")
+        return UpscaleJob.parse(
+            {
+                "source": file_of(layer) or layer.name,
+                "output": self.output.get(),
+                "model": self.models.get(),
+                "restart": self.output.replace.get(),
+                **self.form.get(),
+                **self.advanced.get(),
+            }
+        )
+
+    def work(self, job: Any) -> Callable[[Task], Any]:
+        """Return the run; what it needs of layer and viewer is taken now, in the main thread."""
+        layer = self._needed_layer()
+        source, path = source_from_layer(layer), file_of(layer)
+        visible = visible_region(self._viewer, layer, source) if self.visible_first.get() else None
+        self._style = {} if layer.rgb else _style(layer)
+
+        def run(task: Task) -> tuple[Path, ...]:
+            image = as_file(source, path)
+            described = job.model_copy(update={"source": str(image.path or image.name)})
+
+            def opened(run: Any, sinks: Any) -> None:
+                for sink in sinks:
+                    sink.show_live()
+                task.announced.emit((run, sinks))
+
+            return upscale(described, source=image, progress=task, visible=visible, opened=opened)
+
+        return run
+
+    def announced(self, what: Any) -> None:
+        """Add the layers of the result."""
+        run, sinks = what
+        self._live = LiveResult(self._viewer, run, sinks, self._style, self)
+
+    def progressed(self) -> None:
+        """Show the new tiles soon."""
+        if self._live is not None:
+            self._live.changed()
+
+    def ended(self, task: Task) -> str:
+        """Show the finished stores, and say where they are or what is kept."""
+        live, self._live = self._live, None
+        if live is not None:
+            live.finish()
+        kept = live is not None and task.result is None
+        self._suggest()
+        if task.result is not None:
+            return "Done: " + ", ".join(map(str, task.result))
+        stopped = "Cancelled. " if task.cancelled else ""
+        return stopped + ("What is done is kept: Run continues it." if kept else "")
+
+    def copy_command(self) -> None:
+        """Put the command on the clipboard, where the layer is a file that the command can open."""
+        try:
+            layer = self._needed_layer()
+            shown = source_from_layer(layer)
+            file = as_file(shown, file_of(layer))
+            if file.path is None:
+                raise InputError(
+                    f"{layer.name} is not the unchanged content of a file.",
+                    "Save the layer and open the file; then a command can repeat the run.",
+                )
+        except MicroSRError as error:
+            self.say(str(error))
+            return
+        super().copy_command()
+        if not same_place(open_image(file.path).placement, shown.placement):
+            self.add("The command takes the pixel size and place from the file; the layer's are others.")
+
+    def settings(self) -> dict[str, Any]:
+        """Return what to keep for the next time: all but input and output."""
+        return {**super().settings(), "model": self.models.get(), "visible_first": self.visible_first.get()}
+
+    def restore(self, settings: dict[str, Any]) -> None:
+        """Show kept settings; an empty dict shows the defaults."""
+        super().restore(settings)
+        self.models.put(str(settings.get("model", UpscaleJob.model_fields["model"].default)))
+        self.visible_first.put(settings.get("visible_first", True) is True)
+        if not settings:
+            self.output.reset()
+            self._suggest()
+
+    def _needed_layer(self) -> Image:
+        layer = self.layer
+        if layer is None:
+            raise InputError(
+                "There is no image layer.", "Open an image, or File > Open Sample > MicroSR, then run again."
+            )
+        return layer
+
+    def _chosen(self) -> None:
+        """Say whether layer and model go together, and where the result would go."""
+        layer, card = self.layer, self.models.card
+        messages: list[str] = []
+        if layer is not None and card is not None:
+            try:
+                source = source_from_layer(layer)
+                check_channels(card, source)
+                messages = mismatches(card, source)
+            except MicroSRError as error:
+                messages = [str(error)]
+        self.warning.setText("\n".join(f"⚠ {message}" for message in messages))
+        self.warning.setVisible(bool(messages))
+        self._suggest()
+
+    def _suggest(self) -> None:
+        layer, model = self.layer, self.models.get()
+        if layer is None or not model:
+            return
+        path = layer.source.path
+        folder = Path(path).absolute().parent if path else Path.home()
+        self.output.suggest(folder, f"{layer.name}-{Path(model).stem}")
+
+
+def _style(layer: Image) -> dict[str, Any]:
+    """Show the result as its input is shown; napari would measure the contrast of a store that is empty."""
+    return {
+        "contrast_limits": tuple(layer.contrast_limits),
+        "colormap": layer.colormap,
+        "gamma": layer.gamma,
+        "blending": layer.blending,
+    }
