@@ -6,7 +6,7 @@ A line `<!-- generated: NAME -->` in a page is replaced by what the function of 
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
@@ -71,10 +71,10 @@ def manifest() -> str:
         if kind in ("commands", "menus"):
             continue
         rows = [(_label(entry), titles.get(entry.get("command", ""), ""), _rest(entry)) for entry in entries]
-        parts += [
-            f"## {kind.replace('_', ' ').capitalize()}",
-            table(("name", "what it does", "details"), rows),
-        ]
+        head: tuple[str, ...] = ("name", "what it does", "details")
+        if not any(details for _, _, details in rows):
+            head, rows = head[:2], [row[:2] for row in rows]
+        parts += [f"## {kind.replace('_', ' ').capitalize()}", table(head, rows)]
     if menus := contributions.get("menus"):
         rows = [
             (f"`{menu}`", titles[entry["command"]]) for menu, entries in menus.items() for entry in entries
@@ -129,7 +129,7 @@ def fill_readme() -> None:
     README.write_text(IN_README.sub(lambda _: networks() + "\n", text), encoding="utf-8")
 
 
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     """Return a Markdown table."""
     return "\n".join([_row(head), _row(("---",) * len(head)), *map(_row, rows)])
 
