@@ -28,6 +28,8 @@ from napari_microsr.superres.export import Reported, read_reported
 from napari_microsr.superres.metrics import crop_rim, psnr, ssim
 from napari_microsr.superres.registry import load_network
 
+#: PSNR and SSIM by method.
+Figures = dict[str, tuple[float, float]]
 Method = Callable[[np.ndarray], np.ndarray]
 SPEED_TILES = (128, 256)
 SPEED_REPEATS = 3
@@ -46,12 +48,13 @@ def main() -> None:
     network = load_network(card, weights)
     dat = load_dat(options.dat, card.factor) if options.dat and card.factor > 1 else None
     table = methods(card, network, dat)
-    metrics = []
-    for group in read_reported(list_images(options.folder), options.slides, 3, sample=True):
-        scores = evaluate(group, card, table)
-        print_scores(group, scores)
-        model = scores.pop(card.id)
-        metrics.append(Metric(data=group.name, n=len(group.images), model=model, baselines=scores))
+    groups = read_reported(list_images(options.folder), options.slides, 3, sample=True)
+    # A slide's images are also among all images: each is computed once.
+    distinct = {id(image): image for group in groups for image in group.images}
+    figures = {key: measure(image, card, table) for key, image in distinct.items()}
+    metrics = [summarise(card.id, group, [figures[id(image)] for image in group.images]) for group in groups]
+    for metric in metrics:
+        print_scores(card.id, metric)
     if dat is not None:
         print_speed(network, dat)
     if options.card:
@@ -89,24 +92,27 @@ def methods(card: ModelCard, network: nn.Module, dat: nn.Module | None) -> dict[
     return table
 
 
-def evaluate(group: Reported, card: ModelCard, table: dict[str, Method]) -> dict[str, Score]:
-    """Return the mean scores of each method on the images of a group."""
+def measure(image: np.ndarray, card: ModelCard, table: dict[str, Method]) -> Figures:
+    """Return PSNR and SSIM of each method on one sharp image."""
     degradation, factor = ("bicubic-down-up", 4) if card.factor == 1 else ("bicubic", card.factor)
-    figures: dict[str, list[tuple[float, float]]] = {name: [] for name in table}
-    for image in group.images:
-        low, high = degraded_pair(image, degradation, factor)
-        truth = crop_rim(high, 2 * factor)
-        for name, method in table.items():
-            result = crop_rim(method(low), 2 * factor)
-            figures[name].append((psnr(result, truth), ssim(result, truth)))
-    means = {name: np.mean(values, axis=0) for name, values in figures.items()}
-    return {
-        name: Score(psnr_db=round(float(m[0]), 3), ssim=round(float(m[1]), 4)) for name, m in means.items()
-    }
+    low, high = degraded_pair(image, degradation, factor)
+    truth = crop_rim(high, 2 * factor)
+    results = {name: crop_rim(method(low), 2 * factor) for name, method in table.items()}
+    return {name: (psnr(result, truth), ssim(result, truth)) for name, result in results.items()}
 
 
-def print_scores(group: Reported, scores: dict[str, Score]) -> None:
+def summarise(model: str, group: Reported, figures: list[Figures]) -> Metric:
+    """Return the means over a group's images."""
+    scores = {}
+    for name in figures[0]:
+        means = np.mean([of_image[name] for of_image in figures], axis=0)
+        scores[name] = Score(psnr_db=round(float(means[0]), 3), ssim=round(float(means[1]), 4))
+    return Metric(data=group.name, n=len(figures), model=scores.pop(model), baselines=scores)
+
+
+def print_scores(model: str, metric: Metric) -> None:
     """Print a group's table: gain over the baseline, and its share of DAT-light's."""
+    scores = {model: metric.model, **metric.baselines}
     base = (scores.get("bicubic") or scores["input"]).psnr_db
     best = scores["DAT-light"].psnr_db - base if "DAT-light" in scores else None
     rows = [
@@ -120,8 +126,7 @@ def print_scores(group: Reported, scores: dict[str, Score]) -> None:
         for name, score in scores.items()
     ]
     head = ["method", "PSNR dB", "SSIM", "gain dB", "of DAT-light's"]
-    print_table(f"{group.name}, n = {len(group.images)}", head, rows)
-    sys.stdout.flush()
+    print_table(f"{metric.data}, n = {metric.n}", head, rows)
 
 
 def print_speed(network: nn.Module, dat: nn.Module) -> None:
