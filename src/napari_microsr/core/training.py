@@ -209,14 +209,14 @@ def fit(
                 loader,
                 DataLoader(torch.zeros(1, 1)),  # type: ignore[arg-type]
                 ckpt_path=last if resume else None,
-                weights_only=False if resume else None,
+                weights_only=True if resume else None,
             )
         except SystemExit as error:
             # Lightning answers Ctrl-C by ending the interpreter, and ignores it from then on.
             signal.signal(signal.SIGINT, on_interrupt)
             raise Cancelled from error
     # A run that was already finished does not train again: its result is in the checkpoint.
-    module.load_state_dict(torch.load(last, map_location="cpu", weights_only=False)["state_dict"])
+    module.load_state_dict(torch.load(last, map_location="cpu", weights_only=True)["state_dict"])
     return module.network.eval()
 
 
