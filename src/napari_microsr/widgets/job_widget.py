@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from napari.utils.notifications import notification_manager, show_error, show_info
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QFrame,
@@ -61,7 +61,8 @@ class JobWidget(QWidget):
         self.form = JobForm(self.job_class, self.shown, self.choices, self.labels)
         self.body.addWidget(self.form)
         self.advanced = JobForm(self.job_class, self.hidden, self.choices, self.labels)
-        self.collapsible = QCollapsible("Advanced")
+        self.collapsible = QCollapsible("Advanced", expandedIcon="▼", collapsedIcon="▶")
+        self.collapsible.toggleButton().setToolTip(tooltip("Settings that are seldom needed."))
         self.collapsible.layout().setContentsMargins(0, 0, 0, 0)
         self.collapsible.addWidget(self.advanced)
         self.body.addWidget(self.collapsible)
@@ -76,6 +77,10 @@ class JobWidget(QWidget):
         outer.addWidget(scroll, 1)
         self._add_controls(outer)
         self.restore(load_settings(self.job_class.task))
+
+    def sizeHint(self) -> QSize:  # noqa: N802 - Qt's name
+        """Ask for a width at which the dock's title is whole; less will do."""
+        return super().sizeHint().expandedTo(QSize(320, 0))
 
     # What a subclass fills in.
 

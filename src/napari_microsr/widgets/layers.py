@@ -1,5 +1,6 @@
 """From napari's layers to the library: what an image layer shows, and what the canvas shows of it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,9 +39,8 @@ def source_from_layer(layer: "Layer") -> ImageSource:
     if not isinstance(layer, Image):
         raise InputError(f"{layer.name} is a layer of type {type(layer).__name__}.", "Choose an image layer.")
     array = layer.data[0] if layer.multiscale else layer.data
-    return ImageSource.from_array(
-        array, axes=_axes(layer), rgb=layer.rgb, placement=_placement(layer), name=layer.name
-    )
+    image = ImageSource.from_array(array, axes=_axes(layer), rgb=layer.rgb, name=layer.name)
+    return replace(image, placement=_placement(layer, image.placement.axis_labels))
 
 
 def _axes(layer: Image) -> str | None:
@@ -51,13 +51,13 @@ def _axes(layer: Image) -> str | None:
     return "".join(letters) + ("c" if layer.rgb else "") if named else None
 
 
-def _placement(layer: Image) -> Placement:
+def _placement(layer: Image, axes: tuple[str, ...]) -> Placement:
     names = [str(unit) for unit in layer.units]
     symbols = [unit_symbol(name) for name in names]
     affine = np.asarray(layer.affine.affine_matrix, float)
     rotate, shear = np.asarray(layer.rotate, float), np.asarray(layer.shear, float)
     return Placement(
-        axis_labels=tuple(layer.axis_labels),
+        axis_labels=axes,
         # A unit that has no symbol here keeps its name: one layer of other units than the rest makes
         # napari ignore the units of all.
         units=tuple(name if symbol == PIXEL else symbol for name, symbol in zip(names, symbols, strict=True)),
@@ -98,19 +98,13 @@ def as_file(source: ImageSource, path: str | None) -> ImageSource:
     except MicroSRError:
         # Read by another plugin, in a format that is unknown here: the layer's pixels will do.
         return source
-    return ImageSource(file.array, file.axes, file.rgb, source.placement, source.name, Path(path).resolve())
+    return replace(source, array=file.array, path=Path(path).resolve())
 
 
 def file_of(layer: Image) -> str | None:
     """Return the file that a layer says it comes from; our sample says so in its metadata."""
     path = layer.source.path or layer.metadata.get("microsr", {}).get("file")
     return None if path is None else str(path)
-
-
-def same_place(first: Placement, second: Placement) -> bool:
-    """Compare two placements but for the names of their axes, which napari makes up where there are none."""
-    parts = first.as_dict(), second.as_dict()
-    return all(parts[0][name] == parts[1][name] for name in parts[0] if name != "axis_labels")
 
 
 def _same_pixels(first: ImageSource, second: ImageSource) -> bool:

@@ -1,5 +1,6 @@
 """Layers that show a result while a run fills it."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,36 @@ REFRESH_MS = 500
 RESIDUAL_SPAN = 0.1
 
 
+@dataclass(frozen=True)
+class Shown:
+    """One layer, what its pixels are read from, and where its store will be in the end."""
+
+    layer: "Image"
+    data: Any
+    levels: list[StoredLevel]
+    path: Path
+
+    def reload(self) -> None:
+        """Read again what the layer shows.
+
+        napari keeps the coarsest level of a 2D pyramid in memory until it is given data; giving it
+        data also makes it show the coarsest level for a moment, so that is done only where it does.
+        """
+        if self.layer.multiscale and self.layer.data_level == len(self.levels) - 1:
+            self.layer.data = self.data
+        else:
+            self.layer.refresh(thumbnail=False, highlight=False, extent=False)
+
+    def repoint(self) -> None:
+        """Read the finished store under its final name; the camera stays."""
+        import zarr
+
+        if self.path.exists():
+            for number, level in enumerate(self.levels):
+                level.array = zarr.open_array(self.path / str(number), mode="r")
+        self.layer.data = self.data
+
+
 class LiveResult(QObject):
     """The layers of one run, backed by the stores that it fills.
 
@@ -32,7 +63,7 @@ class LiveResult(QObject):
     sinks : tuple of ZarrSink
         Its open stores.
     style : dict
-        Contrast limits, colormap and the like of the input layer, which the result shares.
+        Axis labels, contrast limits and the like of the input layer, which the result shares.
     parent : QObject
         Ends the refreshing when it is destroyed.
     """
@@ -47,13 +78,15 @@ class LiveResult(QObject):
     ) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._shown: list[tuple[Image, list[StoredLevel], Path]] = []
+        self._shown: list[Shown] = []
         for sink in reversed(sinks):  # the residual first, so that the result lies above it
             self._remove_former(sink.path)
             levels, arguments = _layer_of(sink)
-            residual = sink.layout.provenance["content"] == "residual"
-            look = _residual_look(run) if residual else {"name": f"{run.source.name} {run.card.id}", **style}
-            self._shown.append((viewer.add_image(**arguments, **look), levels, sink.path))
+            look = {**style, "name": f"{run.source.name} {run.card.id}"}
+            if sink.layout.provenance["content"] == "residual":
+                look = {"axis_labels": style["axis_labels"], **_residual_look(run)}
+            layer = viewer.add_image(**{**arguments, **look})
+            self._shown.append(Shown(layer, arguments["data"], levels, sink.path))
         self._dirty = False
         self._timer = QTimer(self)
         self._timer.setInterval(REFRESH_MS)
@@ -63,7 +96,7 @@ class LiveResult(QObject):
     @property
     def layers(self) -> "list[Image]":
         """The layers, the residual first where there is one."""
-        return [layer for layer, _, _ in self._shown]
+        return [shown.layer for shown in self._shown]
 
     def changed(self) -> None:
         """Take notice that there are new tiles; they are shown at the next refresh."""
@@ -71,24 +104,18 @@ class LiveResult(QObject):
 
     def finish(self) -> None:
         """Show the finished stores under their final names, without moving the user's view."""
-        import zarr
-
         self._timer.stop()
-        for layer, levels, path in self._shown:
-            if path.exists():
-                for number, level in enumerate(levels):
-                    level.array = zarr.open_array(path / str(number), mode="r")
-            if layer in self._viewer.layers:
-                layer.refresh()
+        for shown in self._shown:
+            shown.repoint()
         self.deleteLater()
 
     def _refresh(self) -> None:
         if not self._dirty:
             return
         self._dirty = False
-        for layer in self.layers:
-            if layer in self._viewer.layers and layer.visible:
-                layer.refresh(thumbnail=False, highlight=False, extent=False)
+        for shown in self._shown:
+            if shown.layer in self._viewer.layers and shown.layer.visible:
+                shown.reload()
 
     def _remove_former(self, path: Path) -> None:
         for layer in list(self._viewer.layers):
@@ -108,11 +135,10 @@ def _layer_of(sink: "ZarrSink") -> tuple[list[StoredLevel], dict[str, Any]]:
 
 def _residual_look(run: "UpscaleRun") -> dict[str, Any]:
     """Show what was added and what was taken away in opposite colours; hidden, as it covers the result."""
-    span = RESIDUAL_SPAN * (run.normalisation.high[0] - run.normalisation.low[0])
-    if not np.isfinite(span) or span <= 0 or run.card.normalisation == "identity":
-        span = RESIDUAL_SPAN * (
-            np.iinfo(run.source.dtype).max if np.issubdtype(run.source.dtype, np.integer) else 1.0
-        )
+    dtype, span = run.source.dtype, run.normalisation.high[0] - run.normalisation.low[0]
+    if run.card.normalisation == "identity" and np.issubdtype(dtype, np.integer):
+        span = float(np.iinfo(dtype).max)
+    span *= RESIDUAL_SPAN
     return {
         "name": f"{run.source.name} {run.card.id} residual",
         "contrast_limits": (-span, span),

@@ -43,6 +43,7 @@ class ModelPicker(QWidget):
         layout.addWidget(self.details)
         self.setFocusProxy(self.box)
         self._fill()
+        self.box.view().setMinimumWidth(self.box.view().sizeHintForColumn(0) + 24)
         self.box.currentIndexChanged.connect(self._show)
         self.box.activated.connect(self._browse)
 

@@ -1,16 +1,15 @@
 """One computation in napari's worker thread, with its progress, its cancel and its end."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
 from napari.qt.threading import create_worker
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_microsr.core.progress import Cancelled
 
-#: Seconds between two progress signals: more would only fill the event loop.
-REPORT_SECONDS = 0.1
+#: Milliseconds between two looks at the progress.
+REPORT_MS = 100
 
 
 class Task(QObject):
@@ -37,7 +36,11 @@ class Task(QObject):
         super().__init__()
         self._title = title
         self._work: Callable[[Task], Any] | None = work
-        self._reported = ("", -REPORT_SECONDS)
+        self._step: tuple[str, int, int] | None = None
+        # The worker only notes its steps: a signal for each would fill the event loop.
+        self._timer = QTimer(self)
+        self._timer.setInterval(REPORT_MS)
+        self._timer.timeout.connect(self._report)
         self.result: Any = None
         self.error: Exception | None = None
         self.cancelled = False
@@ -48,6 +51,7 @@ class Task(QObject):
 
     def start(self) -> None:
         """Begin."""
+        self._timer.start()
         self._worker.start()
 
     def cancel(self) -> None:
@@ -74,7 +78,7 @@ class Task(QObject):
         return self._title
 
     def advance(self, label: str, done: int, total: int) -> None:
-        """Report a step, at most ten times a second. Called in the worker thread.
+        """Note a step. Called in the worker thread.
 
         Raises
         ------
@@ -83,18 +87,20 @@ class Task(QObject):
         """
         if self.cancelling:
             raise Cancelled
-        now = time.monotonic()
-        before, then = self._reported
-        if label != before or done == total or now - then >= REPORT_SECONDS:
-            self._reported = (label, now)
-            self.advanced.emit(label, done, total)
+        self._step = (label, done, total)
 
     def warn(self, message: str) -> None:
         """Pass a warning on. Called in the worker thread."""
         self.warned.emit(message)
 
+    def _report(self) -> None:
+        step, self._step = self._step, None
+        if step is not None:
+            self.advanced.emit(*step)
+
     def _failed(self, error: Exception) -> None:
         self.error = error
 
     def _finished(self) -> None:
+        self._timer.stop()
         self.ended.emit()

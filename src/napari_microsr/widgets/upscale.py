@@ -13,7 +13,7 @@ from napari_microsr.superres.job import UpscaleJob, upscale
 from napari_microsr.superres.suitability import check_channels, mismatches
 from napari_microsr.widgets.form import CheckBox, form_layout, tooltip
 from napari_microsr.widgets.job_widget import JobWidget
-from napari_microsr.widgets.layers import as_file, file_of, same_place, source_from_layer, visible_region
+from napari_microsr.widgets.layers import as_file, file_of, source_from_layer, visible_region
 from napari_microsr.widgets.live import LiveResult
 from napari_microsr.widgets.model_picker import ModelPicker
 from napari_microsr.widgets.output_picker import OutputPicker
@@ -119,7 +119,7 @@ class UpscaleWidget(JobWidget):
         layer = self._needed_layer()
         source, path = source_from_layer(layer), file_of(layer)
         visible = visible_region(self._viewer, layer, source) if self.visible_first.get() else None
-        self._style = {} if layer.rgb else _style(layer)
+        self._style = _style(layer)
 
         def run(task: Task) -> tuple[Path, ...]:
             image = as_file(source, path)
@@ -171,7 +171,7 @@ class UpscaleWidget(JobWidget):
             self.say(str(error))
             return
         super().copy_command()
-        if not same_place(open_image(file.path).placement, shown.placement):
+        if open_image(file.path).placement != shown.placement:
             self.add("The command takes the pixel size and place from the file; the layer's are others.")
 
     def settings(self) -> dict[str, Any]:
@@ -221,9 +221,5 @@ class UpscaleWidget(JobWidget):
 
 def _style(layer: Image) -> dict[str, Any]:
     """Show the result as its input is shown; napari would measure the contrast of a store that is empty."""
-    return {
-        "contrast_limits": tuple(layer.contrast_limits),
-        "colormap": layer.colormap,
-        "gamma": layer.gamma,
-        "blending": layer.blending,
-    }
+    names = () if layer.rgb else ("contrast_limits", "colormap")
+    return {name: getattr(layer, name) for name in (*names, "axis_labels", "gamma", "blending")}
