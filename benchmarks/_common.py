@@ -41,6 +41,12 @@ def endless_source(side_px: int) -> ImageSource:
     return ImageSource.from_array(EndlessSlide(side_px), axes="yxc", rgb=True, name=f"{side_px} px")
 
 
+def tiled_slide(side_px: int) -> ImageSource:
+    """Return the same image held in memory."""
+    whole = EndlessSlide(side_px)[slice(0, side_px), slice(0, side_px), slice(0, 3)]
+    return ImageSource.from_array(whole, axes="yxc", rgb=True, name=f"{side_px} px")
+
+
 def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Print a Markdown table."""
     print(f"\n{title}\n")

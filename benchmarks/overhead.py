@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import torch
-from _common import endless_source, machine, print_table
+from _common import machine, print_table, tiled_slide
 
 from napari_microsr.core.progress import SilentProgress
 from napari_microsr.superres.job import UpscaleJob, upscale
@@ -47,12 +47,12 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--tile-px", type=int)
     options = parser.parse_args()
-    source = endless_source(options.side)
+    source = tiled_slide(options.side)
     rows = []
     for precision in ("float32", "auto"):
         with tempfile.TemporaryDirectory() as folder:
             job = UpscaleJob(
-                source="endless",
+                source="slide",
                 output=Path(folder) / "out.ome.zarr",
                 model=options.model,
                 device="cpu",

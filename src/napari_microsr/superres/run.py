@@ -20,11 +20,8 @@ from napari_microsr.superres.normalise import Normalisation, measure
 from napari_microsr.superres.process import NetworkProcess, residual_dtype
 from napari_microsr.superres.registry import load_network
 from napari_microsr.superres.suitability import check_channels, mismatches
+from napari_microsr.superres.tile_size import automatic_tile_px
 
-# Measured by benchmarks/tile_size.py: smaller tiles pay for their halo; larger ones are slower per pixel on a
-# CPU, because glibc gives each activation above 32 MB fresh pages.
-CPU_TILE_PX = {True: 512, False: 384}
-GPU_TILE_PX = 1024
 GPU_BATCH = 4
 
 
@@ -174,7 +171,7 @@ def prepare(job: UpscaleJob, source: ImageSource, progress: Progress, client: An
     reduced = job.precision == "auto" and card.reduced_precision and device.reduced is not None
     plan = TilePlan.cover(
         source,
-        job.tile_px or automatic_tile_px(device, reduced),
+        job.tile_px or automatic_tile_px(card, weights, device, reduced),
         halo_px=card.halo_px,
         multiple_of=card.multiple_of,
         factor=card.factor,
@@ -184,8 +181,3 @@ def prepare(job: UpscaleJob, source: ImageSource, progress: Progress, client: An
     for message in mismatches(card, source):
         progress.warn(message)
     return UpscaleRun(job, source, card, weights, plan, normalisation, device, reduced)
-
-
-def automatic_tile_px(device: Device, reduced: bool) -> int:
-    """Return the tile that was measured to be fastest for a kind of device."""
-    return CPU_TILE_PX[reduced] if device.kind == "cpu" else GPU_TILE_PX

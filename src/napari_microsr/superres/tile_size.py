@@ -1,0 +1,44 @@
+"""The tile that a network runs fastest on."""
+
+from math import isqrt
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from napari_microsr.core.device import Device
+from napari_microsr.core.weights import ModelCard
+from napari_microsr.superres.registry import load_network
+
+# Measured by benchmarks/tile_size.py: a tile pays for its halo, so larger is better, until a tensor inside
+# the network passes 32 MB. glibc takes no larger block from its heap: each is fresh pages, which the kernel
+# clears first, and a pixel then costs half as much again.
+CPU_TENSOR_BYTES = 32 * 2**20
+CPU_TILES_PX = (128, 1024)
+GPU_TILE_PX = 1024
+
+
+def automatic_tile_px(card: ModelCard, weights: Path | None, device: Device, reduced: bool) -> int:
+    """Return the side of the tile that was measured to be fastest for a network on a kind of device."""
+    if device.kind != "cpu":
+        return GPU_TILE_PX
+    values = values_per_pixel(load_network(card, weights), card.channels or 3)
+    window = isqrt(CPU_TENSOR_BYTES // (values * (2 if reduced else 4)))
+    smallest, largest = CPU_TILES_PX
+    return min(max((window - 2 * card.halo_px) // 64 * 64, smallest), largest)
+
+
+def values_per_pixel(network: nn.Module, channels: int) -> int:
+    """Return how many numbers per input pixel the largest tensor inside a network holds."""
+    side, sizes = 64, [0]
+
+    def note(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        sizes.extend(x.numel() for x in (*inputs, output) if isinstance(x, torch.Tensor))
+
+    hooks = [module.register_forward_hook(note) for module in network.modules()]
+    with torch.inference_mode():
+        network(torch.zeros(1, channels, side, side))
+    for hook in hooks:
+        hook.remove()
+    return max(sizes) // side**2
