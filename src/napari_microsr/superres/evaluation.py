@@ -14,6 +14,8 @@ from napari_microsr.superres.metrics import crop_rim, psnr, ssim
 
 #: Every network of the package accepts sizes that are multiples of this.
 ALIGNMENT = 16
+#: Pixels around a whole image; farther ones changed no 8-bit pixel of any network here.
+PAD_PX = 32
 
 
 def degraded_pair(image: Pixels, degradation: str, factor: int) -> tuple[Pixels, Pixels]:
@@ -27,12 +29,11 @@ def predict(module: nn.Module, low: Pixels) -> Pixels:
     """Run a network on a whole 8-bit image (H, W[, C]) and round to 8 bits."""
     device = next((t.device for t in [*module.parameters(), *module.buffers()]), torch.device("cpu"))
     x = to_tensor(low)[None].to(device)
-    pad = 2 * ALIGNMENT
     # The window continues past the image's edge with its edge pixels, as the tile runner's does.
-    x = functional.pad(x, (pad,) * 4, mode="replicate").contiguous(memory_format=torch.channels_last)
+    x = functional.pad(x, (PAD_PX,) * 4, mode="replicate").contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         y = module(x)[0].float()
-    rim = pad * y.shape[-1] // x.shape[-1]
+    rim = PAD_PX * y.shape[-1] // x.shape[-1]
     y = y[:, rim:-rim, rim:-rim]
     image: Pixels = y.mul(255).round_().clamp_(0, 255).byte().permute(1, 2, 0).cpu().numpy()
     return image[..., 0] if low.ndim == 2 else image
