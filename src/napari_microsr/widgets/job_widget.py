@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from napari.utils.notifications import notification_manager, show_error, show_info
-from qtpy.QtCore import QSize, Qt
+from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QGuiApplication
 from qtpy.QtWidgets import (
     QFrame,
@@ -82,6 +82,12 @@ class JobWidget(QWidget):
         """Ask for a width at which the dock's title is whole; less will do."""
         return super().sizeHint().expandedTo(QSize(320, 0))
 
+    def event(self, event: QEvent) -> bool:
+        """Stop the run when napari takes the widget out of its dock, which neither closes nor deletes it."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None and self.task is not None:
+            self.task.cancel()
+        return bool(super().event(event))
+
     # What a subclass fills in.
 
     def build(self, layout: QVBoxLayout) -> None:
@@ -146,7 +152,7 @@ class JobWidget(QWidget):
         self.task.warned.connect(self._warned)
         self.task.announced.connect(self.announced)
         self.task.ended.connect(self._ended)
-        # A closed dock deletes its widget: the run stops at the next tile and can be resumed.
+        # Without its widget the run stops at the next tile; it can be resumed.
         self.destroyed.connect(self.task.cancel)
         self.button.setText("&Cancel")
         self._label = ""
