@@ -25,7 +25,7 @@ def test_every_command_can_be_imported(manifest):
 
 def test_every_contribution_has_its_command(manifest):
     given = manifest.contributions
-    used = {c.command for c in [*given.widgets, *given.sample_data]}
+    used = {c.command for c in [*given.widgets, *given.sample_data, *given.readers]}
     used |= {item.command for items in given.menus.values() for item in items}
     assert used == {command.id for command in given.commands}
 

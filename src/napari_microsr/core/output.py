@@ -24,14 +24,15 @@ def check_output(path: Path, *, restart: bool) -> None:
         return
     if not restart:
         raise OutputError(f"{path} exists already.", "Give another output, or restart to replace it.")
-    if not _made_here(path):
+    if not made_here(path):
         raise OutputError(
             f"{path} was not written by napari-microsr and is not replaced.",
             "Give another output, or move it away yourself.",
         )
 
 
-def _made_here(path: Path) -> bool:
+def made_here(path: Path) -> bool:
+    """Say whether a folder is a store that this package wrote."""
     try:
         attributes = json.loads((path / "zarr.json").read_text())["attributes"]
     except (OSError, ValueError, KeyError, TypeError):
