@@ -14,7 +14,7 @@ from napari.layers import Image, Labels
 from napari_microsr.core.image import open_image
 from napari_microsr.errors import InputError
 from napari_microsr.widgets.layers import as_file, source_from_layer, visible_region
-from napari_microsr.widgets.stored import StoredLevel, layer_arguments
+from napari_microsr.widgets.stored import StoredLevel, as_dask, layer_arguments
 
 pytestmark = pytest.mark.gui
 
@@ -193,11 +193,30 @@ def test_a_slice_of_a_large_result_reads_only_that_slice():
             return block
 
     stored = Counting()
-    layer_data = layer_arguments(
-        [StoredLevel(stored, "yx", "yx")],
-        source_from_layer(Image(np.zeros((4, 4)))).placement,
-        rgb=False,
-        metadata={},
-    )["data"]
-    np.asarray(layer_data[8000:8400, 20_000:20_300])
-    assert stored.read == 400 * 300
+    data = as_dask([StoredLevel(stored, "yx", "yx")])
+    assert np.asarray(data[8000:8400, 20_000:20_300]).shape == (400, 300)
+    assert stored.read <= (400 + 2 * 512) * (300 + 2 * 512), "whole chunks and no more"
+
+
+class Copying:
+    """A store: what it returns does not change with it."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype = array, array.shape, array.dtype
+
+    def __getitem__(self, index):
+        return self.array[index].copy()
+
+
+def test_kept_blocks_are_read_once_and_again_on_demand(rng):
+    stored = rng.integers(1, 255, (3, 1200, 1300), np.uint8)
+    level = StoredLevel(Copying(stored), "zyx", "zyx")
+    before = level[1, 500:700, 600:1250:5].copy()
+    np.testing.assert_array_equal(before, stored[1, 500:700, 600:1250:5])
+    stored[1] = 0
+    np.testing.assert_array_equal(level[1, 510:690, 600:1250:5], before[10:190])
+    assert level.reread()
+    assert not level[1, 500:700].any()
+    assert not level.reread()
+    np.testing.assert_array_equal(level[-1], stored[2])
+    np.testing.assert_array_equal(np.asarray(level)[0], stored[0])

@@ -408,7 +408,7 @@ def test_a_deleted_widget_stops_its_run(gate, model, open_widget, qtbot, tmp_pat
     model.add_image(np.ones((64, 64), np.uint8))
     widget = UpscaleWidget(model)
     widget.models.put("bicubic")
-    widget.output.folder.setText(str(tmp_path))
+    widget.output.choose_folder(str(tmp_path))
     widget.output.name.setText("result")
     widget.advanced.editors["tile_px"].put(32)
     widget.run()

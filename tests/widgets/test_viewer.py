@@ -45,7 +45,7 @@ def dock(make_napari_viewer, tmp_path):
         viewer.add_image(array, **layer)
         _, widget = viewer.window.add_plugin_dock_widget("napari-microsr", "Super-resolve")
         widget.models.put("bicubic")
-        widget.output.folder.setText(str(tmp_path))
+        widget.output.choose_folder(str(tmp_path))
         widget.output.name.setText("result")
         widget.advanced.editors["tile_px"].put(tile_px)
         return viewer, widget
@@ -98,8 +98,8 @@ def test_the_visible_region_comes_first(dock, gate, qtbot, tmp_path, rng):
     qtbot.wait(100)
     qtbot.mouseClick(widget.button, LEFT)
     qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=30_000)
-    gate.release(2)
-    qtbot.waitUntil(lambda: widget.bar.value() == 2, timeout=30_000)
+    gate.release(1)
+    qtbot.waitUntil(lambda: widget.bar.value() == 1, timeout=30_000)
     level = zarr.open_array(tmp_path / "result.ome.zarr.partial" / "0", mode="r")
     assert level[384:448, 384:448].mean() > 50, "the tile in the middle of the view"
     assert not level[:64, :64].any()

@@ -58,7 +58,9 @@ class Device:
 
     def release(self) -> None:
         """Give cached memory back to the device and to the system."""
-        gc.collect()
+        if self.kind != "cpu":
+            # On a CPU nothing is cached; in napari a collection holds up the window for a quarter second.
+            gc.collect()
         if self.kind == "cuda":
             torch.cuda.empty_cache()
         elif self.kind == "mps":

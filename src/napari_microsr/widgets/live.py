@@ -1,13 +1,14 @@
 """Layers that show a result while a run fills it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QObject, QTimer
+from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_microsr.widgets.stored import StoredLevel, layer_arguments
+from napari_microsr.widgets.stored import StoredLevel, as_dask, layer_arguments
 
 if TYPE_CHECKING:
     import napari
@@ -22,115 +23,129 @@ RESIDUAL_SPAN = 0.1
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One layer, what its pixels are read from, and where its store will be in the end."""
+class Content:
+    """What one layer shows: made in the worker thread, where first imports and reads stall nobody.
 
-    layer: "Image"
-    data: Any
+    Attributes
+    ----------
+    levels : list of StoredLevel
+        What its pixels are read from.
+    arguments : dict
+        Of `add_image`.
+    path : pathlib.Path
+        Where the store will be in the end.
+    """
+
     levels: list[StoredLevel]
+    arguments: dict[str, Any]
     path: Path
 
-    def reload(self) -> None:
-        """Read again what the layer shows.
+    @classmethod
+    def of(cls, run: "UpscaleRun", sink: "ZarrSink", style: dict[str, Any]) -> "Content":
+        """Describe the layer of one open store.
 
-        napari keeps the coarsest level of a 2D pyramid in memory until it is given data; giving it
-        data also makes it show the coarsest level for a moment, so that is done only where it does.
+        Parameters
+        ----------
+        run : UpscaleRun
+            The run that fills it.
+        sink : ZarrSink
+            The store.
+        style : dict
+            Axis labels, contrast limits and the like of the input layer, which the result shares.
         """
-        if self.layer.multiscale and self.layer.data_level == len(self.levels) - 1:
-            self.layer.data = self.data
-        else:
-            self.layer.refresh(thumbnail=False, highlight=False, extent=False)
-
-    def repoint(self) -> None:
-        """Read the finished store under its final name; the camera stays."""
-        import zarr
-
-        if self.path.exists():
-            for number, level in enumerate(self.levels):
-                level.array = zarr.open_array(self.path / str(number), mode="r")
-        self.layer.data = self.data
+        layout, source = sink.layout, sink.layout.source
+        residual = layout.provenance["content"] == "residual"
+        # A residual has signs, so that its colours are no picture: their mean is shown.
+        picture = source.rgb and not residual
+        shown = source.axes.replace("c", "") if source.rgb and residual else source.axes
+        levels = [StoredLevel(level, layout.axes, shown) for level in sink.store.levels]
+        metadata = {**layout.provenance, "store": str(sink.path)}
+        arguments = layer_arguments(levels, layout.placement, rgb=picture, metadata=metadata)
+        look = {**style, "name": f"{run.source.name} {run.card.id}"}
+        if residual:
+            look = {"axis_labels": style["axis_labels"], **_residual_look(run)}
+        np.asarray(levels[-1][(0,) * (levels[-1].ndim - 2 - picture)])
+        return cls(levels, {**arguments, **look}, sink.path)
 
 
 class LiveResult(QObject):
     """The layers of one run, backed by the stores that it fills.
 
+    New tiles are read in a thread of their own; the main thread only draws what has changed in view.
+
     Parameters
     ----------
     viewer : napari.viewer.Viewer
         Where they are added, above the other layers. Layers of former runs into the same stores go.
-    run : UpscaleRun
-        The run.
-    sinks : tuple of ZarrSink
-        Its open stores.
-    style : dict
-        Axis labels, contrast limits and the like of the input layer, which the result shares.
+    contents : list of Content
+        What they show, from bottom to top.
     parent : QObject
         Ends the refreshing when it is destroyed.
     """
 
-    def __init__(
-        self,
-        viewer: "napari.viewer.Viewer",
-        run: "UpscaleRun",
-        sinks: "tuple[ZarrSink, ...]",
-        style: dict[str, Any],
-        parent: QObject,
-    ) -> None:
+    _reread = Signal(object)
+
+    def __init__(self, viewer: "napari.viewer.Viewer", contents: list[Content], parent: QObject) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._shown: list[Shown] = []
-        for sink in reversed(sinks):  # the residual first, so that the result lies above it
-            self._remove_former(sink.path)
-            levels, arguments = _layer_of(sink)
-            look = {**style, "name": f"{run.source.name} {run.card.id}"}
-            if sink.layout.provenance["content"] == "residual":
-                look = {"axis_labels": style["axis_labels"], **_residual_look(run)}
-            layer = viewer.add_image(**{**arguments, **look})
-            self._shown.append(Shown(layer, arguments["data"], levels, sink.path))
-        self._dirty = False
+        self._contents = contents
+        self._dirty = self._reading = False
+        for content in contents:
+            self._remove_former(content.path)
+        self.layers: list[Image] = [viewer.add_image(**content.arguments) for content in contents]
+        self._reader = ThreadPoolExecutor(1, "microsr-live")
+        self._reread.connect(self._draw)
         self._timer = QTimer(self)
         self._timer.setInterval(REFRESH_MS)
-        self._timer.timeout.connect(self._refresh)
+        self._timer.timeout.connect(self._look)
         self._timer.start()
-
-    @property
-    def layers(self) -> "list[Image]":
-        """The layers, the residual first where there is one."""
-        return [shown.layer for shown in self._shown]
 
     def changed(self) -> None:
         """Take notice that there are new tiles; they are shown at the next refresh."""
         self._dirty = True
 
     def finish(self) -> None:
-        """Show the finished stores under their final names, without moving the user's view."""
+        """Show the finished stores under their final names, without moving the camera."""
+        import zarr
+
         self._timer.stop()
-        for shown in self._shown:
-            shown.repoint()
+        self._reader.shutdown(cancel_futures=True)
+        for layer, content in zip(self.layers, self._contents, strict=True):
+            if content.path.exists():
+                for number, level in enumerate(content.levels):
+                    level.array = zarr.open_array(content.path / str(number), mode="r")
+            for level in content.levels:
+                level.reread()
+            layer.data = as_dask(content.levels)
         self.deleteLater()
 
-    def _refresh(self) -> None:
-        if not self._dirty:
-            return
-        self._dirty = False
-        for shown in self._shown:
-            if shown.layer in self._viewer.layers and shown.layer.visible:
-                shown.reload()
+    def _look(self) -> None:
+        """Have what the layers show read again, if there are new tiles."""
+        if self._dirty and not self._reading:
+            self._dirty, self._reading = False, True
+            self._reader.submit(self._read)
+
+    def _read(self) -> None:
+        """Read, in the reader's thread."""
+        changed = [sum(level.reread() for level in content.levels) > 0 for content in self._contents]
+        self._reread.emit(changed)
+
+    def _draw(self, changed: list[bool]) -> None:
+        self._reading = False
+        for layer, new in zip(self.layers, changed, strict=True):
+            if not new or layer not in self._viewer.layers:
+                continue
+            # napari keeps the coarsest level of a 2D pyramid in memory until it is given data; giving it
+            # data also makes it show that level for a moment, so that is done only where it shows it.
+            if layer.multiscale and layer.data_level == len(layer.data) - 1:
+                layer.data = layer.data
+            else:
+                layer.refresh(thumbnail=False, highlight=False, extent=False)
 
     def _remove_former(self, path: Path) -> None:
         for layer in list(self._viewer.layers):
             if layer.metadata.get("microsr", {}).get("store") == str(path):
                 self._viewer.layers.remove(layer)
-
-
-def _layer_of(sink: "ZarrSink") -> tuple[list[StoredLevel], dict[str, Any]]:
-    layout, source = sink.layout, sink.layout.source
-    # A residual has signs, so that its colours are no picture: their mean is shown.
-    picture = source.rgb and layout.provenance["content"] == "result"
-    shown = source.axes if picture or not source.rgb else source.axes.replace("c", "")
-    levels = [StoredLevel(level, layout.axes, shown) for level in sink.store.levels]
-    metadata = {**layout.provenance, "store": str(sink.path)}
-    return levels, layer_arguments(levels, layout.placement, rgb=picture, metadata=metadata)
 
 
 def _residual_look(run: "UpscaleRun") -> dict[str, Any]:

@@ -78,6 +78,11 @@ class OutputPicker(QWidget):
             raise JobError("The output has no folder or no name.", "Fill in both.")
         return Path(folder).expanduser() / (name if name.endswith(".zarr") else name + SUFFIX)
 
+    def choose_folder(self, folder: str) -> None:
+        """Take a folder as if the user had typed it."""
+        self.folder.setText(folder)
+        self._folder_typed()
+
     def reset(self) -> None:
         """Forget what was typed."""
         self._typed = {"folder": False, "name": False}
@@ -101,8 +106,7 @@ class OutputPicker(QWidget):
     def _browse(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Folder of the result", self.folder.text())
         if folder:
-            self.folder.setText(folder)
-            self._folder_typed()
+            self.choose_folder(folder)
 
     def _check(self) -> None:
         """Say what lies there already; the box to replace it is shown only then."""

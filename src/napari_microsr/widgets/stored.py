@@ -1,5 +1,7 @@
 """From stored results to napari's layers."""
 
+import itertools
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +16,18 @@ if TYPE_CHECKING:
 
 # dask cuts a slice out of a block before it is read, so large blocks cost nothing and keep its graph small.
 _BLOCK_PX = 8192
+CHUNK_PX = 512
+_KEPT_BLOCKS = 4
+
+#: Start and stop along each axis.
+Spans = tuple[tuple[int, int], ...]
 
 
 class StoredLevel:
     """One level of a stored result, with its axes in the order of the input layer.
+
+    It keeps the blocks that were read last, so that a viewer which draws again, or moves a little, does not
+    read again; `reread` brings them up to date in another thread while a run writes.
 
     Attributes
     ----------
@@ -35,18 +45,59 @@ class StoredLevel:
     def __init__(self, array: "zarr.Array[Any]", stored: str, shown: str) -> None:
         self.array, self._stored, self._shown = array, stored, shown
         self.shape = tuple(array.shape[stored.index(axis)] for axis in shown)
-        self.ndim = len(shown)
+        self.ndim, self.size = len(shown), math.prod(self.shape)
         self._mean = set(shown) != set(stored)
         self.dtype = np.dtype(np.float32 if self._mean else array.dtype)
+        self._kept: dict[Spans, NDArray[Any]] = {}
 
-    def __getitem__(self, index: tuple[int | slice, ...]) -> NDArray[Any]:
-        where = dict(zip(self._shown, index, strict=True))
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        given = index if isinstance(index, tuple) else (index,)
+        index = given + (slice(None),) * (self.ndim - len(given))
+        spans = tuple(_chunk_span(i, size) for i, size in zip(index, self.shape, strict=True))
+        block = self._kept.get(spans)
+        if block is None:
+            block = self._read(spans)
+            self._kept = {**dict(list(self._kept.items())[1 - _KEPT_BLOCKS :]), spans: block}
+        return block[tuple(map(_inside, index, spans, self.shape))]
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self[(slice(None),) * self.ndim], dtype=dtype)
+
+    def reread(self) -> bool:
+        """Read the kept blocks again, and say whether any has changed."""
+        changed = False
+        for spans, old in list(self._kept.items()):
+            new = self._read(spans)
+            if not np.array_equal(old, new):
+                # Exchanged as a whole: the main thread may be reading.
+                self._kept = {key: new if key == spans else block for key, block in self._kept.items()}
+                changed = True
+        return changed
+
+    def _read(self, spans: "Spans") -> NDArray[Any]:
+        where = dict(zip(self._shown, itertools.starmap(slice, spans), strict=True))
         block = np.asarray(self.array[tuple(where.get(axis, slice(None)) for axis in self._stored)])
-        left = [axis for axis in self._stored if isinstance(where.get(axis, slice(None)), slice)]
+        left = list(self._stored)
         if self._mean:
             block = block.mean(axis=left.index("c"), dtype=self.dtype)
             left.remove("c")
-        return block.transpose([left.index(axis) for axis in self._shown if axis in left])
+        return block.transpose([left.index(axis) for axis in self._shown])
+
+
+def _chunk_span(index: int | slice, size: int) -> tuple[int, int]:
+    """Widen an index to whole chunks, which are decoded as a whole anyway."""
+    if not isinstance(index, slice):
+        return int(index) % size, int(index) % size + 1
+    start, stop, _ = index.indices(size)
+    return start // CHUNK_PX * CHUNK_PX, min(-(-stop // CHUNK_PX) * CHUNK_PX, size)
+
+
+def _inside(index: int | slice, span: tuple[int, int], size: int) -> int | slice:
+    """Return the index relative to a span that holds it."""
+    if not isinstance(index, slice):
+        return 0
+    start, stop, step = index.indices(size)
+    return slice(start - span[0], stop - span[0], step)
 
 
 def layer_arguments(
@@ -65,6 +116,22 @@ def layer_arguments(
     metadata : dict
         What made the result; kept as the layer's metadata "microsr".
     """
+    transforms = {"rotate": placement.rotate, "shear": placement.shear, "affine": placement.affine}
+    return {
+        "data": levels if len(levels) > 1 else levels[0],
+        "multiscale": len(levels) > 1,
+        "rgb": rgb,
+        "scale": placement.scale,
+        "translate": placement.translate,
+        "units": placement.units,
+        "axis_labels": placement.axis_labels,
+        "metadata": {"microsr": metadata},
+        **{name: value for name, value in transforms.items() if value is not None},
+    }
+
+
+def as_dask(levels: list[StoredLevel]) -> Any:
+    """Return the data of a layer that will not change any more, as arrays that one can compute with."""
     import dask.array
 
     data = [
@@ -76,20 +143,7 @@ def layer_arguments(
         )
         for level in levels
     ]
-    transforms = {"rotate": placement.rotate, "shear": placement.shear, "affine": placement.affine}
-    return {
-        "data": data if len(data) > 1 else data[0],
-        "multiscale": len(data) > 1,
-        "rgb": rgb,
-        # napari would otherwise keep blocks that the run has not filled yet.
-        "cache": False,
-        "scale": placement.scale,
-        "translate": placement.translate,
-        "units": placement.units,
-        "axis_labels": placement.axis_labels,
-        "metadata": {"microsr": metadata},
-        **{name: value for name, value in transforms.items() if value is not None},
-    }
+    return data if len(data) > 1 else data[0]
 
 
 def open_result(path: Path) -> dict[str, Any]:
@@ -102,4 +156,5 @@ def open_result(path: Path) -> dict[str, Any]:
     levels = [StoredLevel(zarr.open_array(path / str(i), mode="r"), image.axes, shown) for i in range(count)]
     attributes: dict[str, Any] = group.attrs.asdict()
     metadata = {**attributes["microsr"]["provenance"], "store": str(path)}
-    return layer_arguments(levels, image.placement, rgb=image.rgb, metadata=metadata)
+    arguments = layer_arguments(levels, image.placement, rgb=image.rgb, metadata=metadata)
+    return {**arguments, "data": as_dask(levels)}

@@ -14,7 +14,7 @@ from napari_microsr.superres.suitability import check_channels, mismatches
 from napari_microsr.widgets.form import CheckBox, form_layout, tooltip
 from napari_microsr.widgets.job_widget import JobWidget
 from napari_microsr.widgets.layers import as_file, file_of, source_from_layer, visible_region
-from napari_microsr.widgets.live import LiveResult
+from napari_microsr.widgets.live import Content, LiveResult
 from napari_microsr.widgets.model_picker import ModelPicker
 from napari_microsr.widgets.output_picker import OutputPicker
 from napari_microsr.widgets.task import Task
@@ -42,7 +42,6 @@ class UpscaleWidget(JobWidget):
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         self._viewer = viewer
         self._live: LiveResult | None = None
-        self._style: dict[str, Any] = {}
         super().__init__()
         self.form.layout().addRow(self.visible_first)
         self.list_layers()
@@ -119,7 +118,7 @@ class UpscaleWidget(JobWidget):
         layer = self._needed_layer()
         source, path = source_from_layer(layer), file_of(layer)
         visible = visible_region(self._viewer, layer, source) if self.visible_first.get() else None
-        self._style = _style(layer)
+        style = _style(layer)
 
         def run(task: Task) -> tuple[Path, ...]:
             image = as_file(source, path)
@@ -128,7 +127,8 @@ class UpscaleWidget(JobWidget):
             def opened(run: Any, sinks: Any) -> None:
                 for sink in sinks:
                     sink.show_live()
-                task.announced.emit((run, sinks))
+                # The residual lies below the result.
+                task.announced.emit([Content.of(run, sink, style) for sink in reversed(sinks)])
 
             return upscale(described, source=image, progress=task, visible=visible, opened=opened)
 
@@ -136,8 +136,7 @@ class UpscaleWidget(JobWidget):
 
     def announced(self, what: Any) -> None:
         """Add the layers of the result."""
-        run, sinks = what
-        self._live = LiveResult(self._viewer, run, sinks, self._style, self)
+        self._live = LiveResult(self._viewer, what, self)
 
     def progressed(self) -> None:
         """Show the new tiles soon."""
