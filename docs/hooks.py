@@ -209,7 +209,7 @@ def _default(field: FieldInfo) -> str:
 
 
 def _label(entry: dict[str, Any]) -> str:
-    return str(entry.get("display_name") or entry.get("command", ""))
+    return str(entry.get("display_name", ""))
 
 
 def _rest(entry: dict[str, Any]) -> str:
