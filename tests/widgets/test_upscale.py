@@ -136,6 +136,24 @@ def test_residual_is_a_second_layer_under_the_result(model, open_widget, click_r
     assert not residual.visible
 
 
+def test_the_input_shows_through_what_is_not_filled_yet(gate, model, open_widget, qtbot, rng):
+    model.add_image(rng.integers(1, 255, (64, 64, 3), np.uint8), rgb=True)
+    widget = open_widget(model)
+    widget.advanced.editors["tile_px"].put(32)
+    qtbot.mouseClick(widget.button, LEFT)
+    gate.release()
+    qtbot.waitUntil(lambda: len(model.layers) == 2 and widget.bar.value() == 1, timeout=20_000)
+    result = model.layers[1]
+    qtbot.waitUntil(lambda: finest(result)[10, 10].any(), timeout=5000)
+    assert finest(result).shape == (128, 128, 4)
+    assert (finest(result)[:64, :64, 3] == 255).mean() > 0.99
+    assert (finest(result)[64:, 64:, 3] == 0).all()
+    with qtbot.waitSignal(widget.task.ended, timeout=20_000):
+        gate.release(3)
+    assert result.rgb
+    assert finest(result).shape == (128, 128, 3)
+
+
 def test_the_layer_fills_while_the_run_goes_on(gate, model, open_widget, qtbot, rng):
     array = rng.integers(1, 255, (64, 64), np.uint8)
     model.add_image(array)

@@ -58,7 +58,8 @@ class Content:
         # A residual has signs, so that its colours are no picture: their mean is shown.
         picture = source.rgb and not residual
         shown = source.axes.replace("c", "") if source.rgb and residual else source.axes
-        levels = [StoredLevel(level, layout.axes, shown) for level in sink.store.levels]
+        clear = picture and layout.dtype == np.uint8
+        levels = [StoredLevel(level, layout.axes, shown, clear=clear) for level in sink.store.levels]
         metadata = {**layout.provenance, "store": str(sink.path)}
         arguments = layer_arguments(levels, layout.placement, rgb=picture, metadata=metadata)
         look = {**style, "name": f"{run.source.name} {run.card.id}"}
@@ -105,18 +106,25 @@ class LiveResult(QObject):
         self._dirty = True
 
     def finish(self) -> None:
-        """Show the finished stores under their final names, without moving the camera."""
+        """Show the finished stores under their final names, without moving the camera.
+
+        An unfinished store stays as it is, the input below it.
+        """
         import zarr
 
         self._timer.stop()
         self._reader.shutdown(cancel_futures=True)
         for layer, content in zip(self.layers, self._contents, strict=True):
             if content.path.exists():
-                for number, level in enumerate(content.levels):
-                    level.array = zarr.open_array(content.path / str(number), mode="r")
-            for level in content.levels:
-                level.reread()
-            layer.data = as_dask(content.levels)
+                finished = [
+                    level.finished(zarr.open_array(content.path / str(number), mode="r"))
+                    for number, level in enumerate(content.levels)
+                ]
+                layer.data = as_dask(finished)
+            else:
+                for level in content.levels:
+                    level.reread()
+                layer.data = layer.data
         self.deleteLater()
 
     def _look(self) -> None:

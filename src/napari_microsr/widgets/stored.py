@@ -32,7 +32,7 @@ class StoredLevel:
     Attributes
     ----------
     array : zarr.Array
-        What is read; it may be exchanged for the same array under another path.
+        What is read.
 
     Parameters
     ----------
@@ -40,11 +40,14 @@ class StoredLevel:
         The level.
     stored, shown : str
         Letters of its axes in the store and in the layer. An axis c that the layer does not show is averaged.
+    clear : bool
+        Add to 8-bit colours an alpha of 0 where nothing is written yet, so that the input shows through.
     """
 
-    def __init__(self, array: "zarr.Array[Any]", stored: str, shown: str) -> None:
+    def __init__(self, array: "zarr.Array[Any]", stored: str, shown: str, *, clear: bool = False) -> None:
         self.array, self._stored, self._shown = array, stored, shown
-        self.shape = tuple(array.shape[stored.index(axis)] for axis in shown)
+        self._clear = clear
+        self.shape = tuple(array.shape[stored.index(axis)] + (clear and axis == "c") for axis in shown)
         self.ndim, self.size = len(shown), math.prod(self.shape)
         self._mean = set(shown) != set(stored)
         self.dtype = np.dtype(np.float32 if self._mean else array.dtype)
@@ -74,14 +77,24 @@ class StoredLevel:
                 changed = True
         return changed
 
+    def finished(self, array: "zarr.Array[Any]") -> "StoredLevel":
+        """Return the same level of the finished store."""
+        return StoredLevel(array, self._stored, self._shown)
+
     def _read(self, spans: "Spans") -> NDArray[Any]:
         where = dict(zip(self._shown, itertools.starmap(slice, spans), strict=True))
+        if self._clear:
+            where["c"] = slice(None)
         block = np.asarray(self.array[tuple(where.get(axis, slice(None)) for axis in self._stored)])
         left = list(self._stored)
         if self._mean:
             block = block.mean(axis=left.index("c"), dtype=self.dtype)
             left.remove("c")
-        return block.transpose([left.index(axis) for axis in self._shown])
+        block = block.transpose([left.index(axis) for axis in self._shown])
+        if self._clear:
+            written = block.any(axis=-1, keepdims=True).astype(block.dtype) * np.iinfo(block.dtype).max
+            block = np.concatenate([block, written], axis=-1)
+        return block
 
 
 def _chunk_span(index: int | slice, size: int) -> tuple[int, int]:
