@@ -5,7 +5,8 @@
 A timer of 5 ms runs in the main thread; a stall is the time between two of its ticks. Measured are napari
 at rest with the same layer, and runs of the widget with its live layer on, seen whole and zoomed in. Bar:
 100 ms. Needs a display or Xvfb (`xvfb-run -a python benchmarks/responsiveness.py`); without a graphics card
-each drawing of the canvas is computed by the processor, which the rows at rest show.
+each drawing of the canvas is computed by the processor, which the rows at rest show. The longest stall of a
+run is when napari adds the layer; the row above shows that it is as long for a plain one.
 """
 
 import argparse
@@ -50,7 +51,7 @@ def report(name, stalls):
     gaps, busy = np.array(stalls.gaps), np.array(stalls.busy)
     print(
         f"{name:36} {len(gaps):6} {np.median(gaps):8.1f} {np.percentile(gaps, 99):8.1f} {gaps.max():8.1f} "
-        f"{(gaps > BAR_MS).sum():8} {np.percentile(busy, 99):8.1f} {busy.max():8.1f}",
+        f"{np.sort(gaps)[-2]:8.1f} {(gaps > BAR_MS).sum():8} {np.percentile(busy, 99):8.1f} {busy.max():8.1f}",
         flush=True,
     )
 
@@ -106,7 +107,7 @@ def measure(options, folder):
     )
     print("Between two ticks, ms: wall time, and CPU time of the main thread alone")
     print(
-        f"{'':36} {'ticks':>6} {'median':>8} {'99 %':>8} {'longest':>8} {'> 100 ms':>8} "
+        f"{'':36} {'ticks':>6} {'median':>8} {'99 %':>8} {'longest':>8} {'second':>8} {'> 100 ms':>8} "
         f"{'CPU 99 %':>8} {'longest':>8}"
     )
     for name, moving in (("at rest", None), ("at rest, moving the view", viewer)):

@@ -65,8 +65,15 @@ class Content:
         look = {**style, "name": f"{run.source.name} {run.card.id}"}
         if residual:
             look = {"axis_labels": style["axis_labels"], **_residual_look(run)}
-        np.asarray(levels[-1][(0,) * (levels[-1].ndim - 2 - picture)])
+        np.asarray(as_dask(levels[-1:])[(0,) * (levels[-1].ndim - 2 - picture)])
         return cls(levels, {**arguments, **look}, sink.path)
+
+    def finished(self) -> Any:
+        """Return the layer's data from the finished store. Called in the worker thread, too."""
+        import zarr
+
+        levels = enumerate(self.levels)
+        return as_dask([lv.finished(zarr.open_array(self.path / str(i), mode="r")) for i, lv in levels])
 
 
 class LiveResult(QObject):
@@ -105,26 +112,21 @@ class LiveResult(QObject):
         """Take notice that there are new tiles; they are shown at the next refresh."""
         self._dirty = True
 
-    def finish(self) -> None:
-        """Show the finished stores under their final names, without moving the camera.
+    def finish(self, finished: list[Any] | None) -> None:
+        """Show the last tiles, without moving the camera.
 
-        An unfinished store stays as it is, the input below it.
+        Parameters
+        ----------
+        finished : list or None
+            The layers' data from the finished stores; None where the run stopped before.
         """
-        import zarr
-
         self._timer.stop()
         self._reader.shutdown(cancel_futures=True)
-        for layer, content in zip(self.layers, self._contents, strict=True):
-            if content.path.exists():
-                finished = [
-                    level.finished(zarr.open_array(content.path / str(number), mode="r"))
-                    for number, level in enumerate(content.levels)
-                ]
-                layer.data = as_dask(finished)
-            else:
+        for number, (layer, content) in enumerate(zip(self.layers, self._contents, strict=True)):
+            if finished is None:
                 for level in content.levels:
                     level.reread()
-                layer.data = layer.data
+            layer.data = layer.data if finished is None else finished[number]
         self.deleteLater()
 
     def _look(self) -> None:

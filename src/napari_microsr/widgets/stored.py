@@ -78,8 +78,14 @@ class StoredLevel:
         return changed
 
     def finished(self, array: "zarr.Array[Any]") -> "StoredLevel":
-        """Return the same level of the finished store."""
-        return StoredLevel(array, self._stored, self._shown)
+        """Return the same level of the finished store, with the blocks read that are kept here."""
+        level = StoredLevel(array, self._stored, self._shown)
+        for kept in self._kept:
+            spans = tuple(
+                (start, min(stop, size)) for (start, stop), size in zip(kept, level.shape, strict=True)
+            )
+            level._kept[spans] = level._read(spans)
+        return level
 
     def _read(self, spans: "Spans") -> NDArray[Any]:
         where = dict(zip(self._shown, itertools.starmap(slice, spans), strict=True))

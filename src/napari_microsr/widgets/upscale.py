@@ -120,7 +120,8 @@ class UpscaleWidget(JobWidget):
         visible = visible_region(self._viewer, layer, source) if self.visible_first.get() else None
         style = _style(layer)
 
-        def run(task: Task) -> tuple[Path, ...]:
+        def run(task: Task) -> tuple[tuple[Path, ...], list[Any]]:
+            contents: list[Content] = []
             image = as_file(source, path)
             described = job.model_copy(update={"source": str(image.path or image.name)})
 
@@ -128,9 +129,11 @@ class UpscaleWidget(JobWidget):
                 for sink in sinks:
                     sink.show_live()
                 # The residual lies below the result.
-                task.announced.emit([Content.of(run, sink, style) for sink in reversed(sinks)])
+                contents.extend(Content.of(run, sink, style) for sink in reversed(sinks))
+                task.announced.emit(contents)
 
-            return upscale(described, source=image, progress=task, visible=visible, opened=opened)
+            paths = upscale(described, source=image, progress=task, visible=visible, opened=opened)
+            return paths, [content.finished() for content in contents]
 
         return run
 
@@ -146,12 +149,13 @@ class UpscaleWidget(JobWidget):
     def ended(self, task: Task) -> str:
         """Show the finished stores, and say where they are or what is kept."""
         live, self._live = self._live, None
+        paths, finished = task.result or ((), None)
         if live is not None:
-            live.finish()
-        kept = live is not None and task.result is None
+            live.finish(finished)
+        kept = live is not None and not paths
         self._suggest()
-        if task.result is not None:
-            return "Done: " + ", ".join(map(str, task.result))
+        if paths:
+            return "Done: " + ", ".join(map(str, paths))
         stopped = "Cancelled. " if task.cancelled else ""
         return stopped + ("What is done is kept: Run continues it." if kept else "")
 
