@@ -51,7 +51,8 @@ def report(name, stalls):
     gaps, busy = np.array(stalls.gaps), np.array(stalls.busy)
     print(
         f"{name:36} {len(gaps):6} {np.median(gaps):8.1f} {np.percentile(gaps, 99):8.1f} {gaps.max():8.1f} "
-        f"{np.sort(gaps)[-2]:8.1f} {(gaps > BAR_MS).sum():8} {np.percentile(busy, 99):8.1f} {busy.max():8.1f}",
+        f"{np.sort(gaps)[-2]:8.1f} {(gaps > BAR_MS).sum():8} "
+        f"{np.percentile(busy, 99):8.1f} {busy.max():8.1f}",
         flush=True,
     )
 
