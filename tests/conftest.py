@@ -51,6 +51,23 @@ def rng():
     return np.random.default_rng(7)
 
 
+@pytest.fixture
+def cancel_after():
+    """Make a progress whose user cancels after some tiles."""
+    from napari_microsr.core.progress import Cancelled, SilentProgress
+
+    class CancelAfter(SilentProgress):
+        def __init__(self, tiles):
+            super().__init__()
+            self.tiles = tiles
+
+        def advance(self, label, done, total):
+            if label == "tiles" and done >= self.tiles:
+                raise Cancelled
+
+    return CancelAfter
+
+
 @pytest.fixture(autouse=True)
 def _one_thread():
     # Two cores run the suite: torch's own threads would only fight over them.

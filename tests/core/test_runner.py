@@ -26,16 +26,6 @@ class Doubling:
         return (inside.repeat(2, 2).repeat(2, 3) + channel,)
 
 
-class StopAfter(SilentProgress):
-    def __init__(self, tiles):
-        super().__init__()
-        self.tiles = tiles
-
-    def advance(self, label, done, total):
-        if label == "tiles" and done >= self.tiles:
-            raise Cancelled
-
-
 @pytest.fixture
 def setting(rng):
     image = rng.integers(0, 200, (2, 3, 50, 41), np.uint8)
@@ -56,11 +46,11 @@ def test_every_batch_size_gives_the_same_result(setting, batch):
     np.testing.assert_array_equal(sink.array, expected(image))
 
 
-def test_cancel_keeps_what_is_computed_and_a_second_run_does_the_rest(setting):
+def test_cancel_keeps_what_is_computed_and_a_second_run_does_the_rest(setting, cancel_after):
     image, source, plan, sink = setting
     process = Doubling(plan)
     with pytest.raises(Cancelled):
-        run_tiles(source, plan, process, [sink], StopAfter(5), plan.batches(1))
+        run_tiles(source, plan, process, [sink], cancel_after(5), plan.batches(1))
     assert process.windows == 5
     assert sum(sink.holds(plan.tile(i)) for i in range(len(plan))) == 5
     run_tiles(source, plan, process, [sink], SilentProgress(), plan.batches(1))

@@ -14,7 +14,7 @@ import tifffile
 import zarr
 
 from napari_microsr.core.image import ImageSource, Placement
-from napari_microsr.core.progress import Cancelled, SilentProgress
+from napari_microsr.core.progress import Cancelled
 from napari_microsr.errors import InputError, JobError, ModelError, OutputError
 from napari_microsr.superres.job import UpscaleJob, upscale
 
@@ -37,16 +37,6 @@ def job_of(picture, name="out.ome.zarr", **settings):
     return UpscaleJob(source=str(picture), output=picture.parent / name, **settings)
 
 
-class CancelAfter(SilentProgress):
-    def __init__(self, tiles):
-        super().__init__()
-        self.tiles = tiles
-
-    def advance(self, label, done, total):
-        if label == "tiles" and done >= self.tiles:
-            raise Cancelled
-
-
 def test_the_result_is_the_enlarged_image(picture):
     from PIL import Image
 
@@ -58,20 +48,20 @@ def test_the_result_is_the_enlarged_image(picture):
     assert np.abs(stored.astype(int) - reference)[4:-4, 4:-4].max() <= 1
 
 
-def test_repeated_resumed_and_distributed_runs_are_the_same_to_the_byte(picture):
+def test_repeated_resumed_and_distributed_runs_are_the_same_to_the_byte(picture, cancel_after):
     whole = contents(upscale(job_of(picture, "whole.zarr", residual=True))[0])
     assert contents(upscale(job_of(picture, "again.zarr", residual=True))[0]) == whole
     for stop in (0, 1, 17):
         job = job_of(picture, f"resumed{stop}.zarr", residual=True)
         with pytest.raises(Cancelled):
-            upscale(job, progress=CancelAfter(stop))
+            upscale(job, progress=cancel_after(stop))
         assert not job.output.exists()
         result, residual = upscale(job)
         assert contents(result) == whole
         assert contents(residual) == contents(picture.parent / "whole.residual.ome.zarr")
 
 
-def test_a_distributed_run_is_the_same_to_the_byte(picture):
+def test_a_distributed_run_is_the_same_to_the_byte(picture, cancel_after):
     distributed = pytest.importorskip("distributed")
     whole = contents(upscale(job_of(picture, "whole.zarr"))[0])
     with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
@@ -80,7 +70,7 @@ def test_a_distributed_run_is_the_same_to_the_byte(picture):
         with distributed.Client(cluster) as client:
             assert contents(upscale(job_of(picture, "given.zarr"), client=client)[0]) == whole
         with pytest.raises(Cancelled):
-            upscale(job_of(picture, "cut.zarr", cluster=address), progress=CancelAfter(4))
+            upscale(job_of(picture, "cut.zarr", cluster=address), progress=cancel_after(4))
     assert contents(upscale(job_of(picture, "cut.zarr"))[0]) == whole, "resumed without the cluster"
 
 
