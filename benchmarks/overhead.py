@@ -18,17 +18,19 @@ from _common import machine, print_table, tiled_slide
 
 from napari_microsr.core.progress import SilentProgress
 from napari_microsr.superres.job import UpscaleJob, upscale
+from napari_microsr.superres.registry import load_network
 from napari_microsr.superres.run import UpscaleRun, prepare
 
 
-def raw(run: UpscaleRun, process) -> None:
+def raw(run: UpscaleRun) -> None:
     """Run the network on every tile without its halo."""
+    network = load_network(run.card, run.weights).eval().to(memory_format=torch.channels_last)
     tile = torch.rand(1, 3, run.plan.tile_height, run.plan.tile_width)
     tile = tile.contiguous(memory_format=torch.channels_last)
     pixels = 0
     while pixels < run.plan.height * run.plan.width:
         with run.device.inference(run.reduced):
-            process.network(tile)
+            network(tile)
         pixels += run.plan.tile_height * run.plan.tile_width
 
 
@@ -60,17 +62,25 @@ def main() -> None:
                 tile_px=options.tile_px,
             )
             run = prepare(job, source, SilentProgress())
-            process = run.process(SilentProgress())
             raws, tileds = [], []
             for repeat in range(options.repeats):
-                raws.append(timed(lambda run=run, process=process: raw(run, process)))
+                raws.append(timed(lambda run=run: raw(run)))
                 again = job.model_copy(update={"restart": repeat > 0})
                 tileds.append(timed(lambda again=again: upscale(again, source=source)))
         wall_raw, wall = (statistics.median(t[0] for t in times) for times in (raws, tileds))
         cpu_raw, cpu = (statistics.median(t[1] for t in times) for times in (raws, tileds))
-        tile = run.plan.tile_height
-        halo = ((tile + 2 * run.plan.halo_px) / tile) ** 2
-        rows.append([run.precision, tile, halo, wall_raw, wall, wall / wall_raw, cpu / cpu_raw])
+        tile, halo = run.plan.tile_height, run.plan.halo_px
+        rows.append(
+            [
+                run.precision,
+                tile,
+                ((tile + 2 * halo) / tile) ** 2,
+                wall_raw,
+                wall,
+                wall / wall_raw,
+                cpu / cpu_raw,
+            ]
+        )
     head = ["precision", "tile px", "halo cost", "raw s", "tiled s", "wall ratio", "CPU ratio"]
     print_table(f"{options.model}, {options.side}² RGB, median of {options.repeats}; {machine()}", head, rows)
 

@@ -74,6 +74,18 @@ def test_a_distributed_run_is_the_same_to_the_byte(picture, cancel_after):
     assert contents(upscale(job_of(picture, "cut.zarr"))[0]) == whole, "resumed without the cluster"
 
 
+def test_any_number_of_threads_gives_the_same_bytes(picture):
+    import torch
+
+    results = []
+    for threads in (1, 2, 3):
+        torch.set_num_threads(threads)
+        job = job_of(picture, f"threads{threads}.zarr", model="histology-x2", precision="float32")
+        results.append(contents(upscale(job)[0]))
+        assert torch.get_num_threads() == threads, "the host's setting comes back"
+    assert results[0] == results[1] == results[2]
+
+
 def test_processes_of_this_machine_share_a_run(picture):
     pytest.importorskip("distributed")
     whole = contents(upscale(job_of(picture, "whole.zarr", model="histology-x2", residual=True))[0])

@@ -35,6 +35,15 @@ class Device:
         """Return "cpu", "cuda" or "mps"."""
         return self.name.partition(":")[0]
 
+    @property
+    def workers(self) -> int:
+        """How many tiles are computed at once.
+
+        On a CPU two tiles of one thread each are done sooner than one after the other with two threads,
+        which wait for each other in every layer. Four tiles are enough for memory's sake.
+        """
+        return min(torch.get_num_threads(), 4) if self.kind == "cpu" else 1
+
     @contextlib.contextmanager
     def inference(self, reduced: bool) -> Iterator[None]:
         """Run a network without gradients, repeatably, in float32 or in the reduced type.
@@ -42,11 +51,17 @@ class Device:
         TensorFloat-32 is switched off: it keeps 10 bits of the mantissa, which is not float32. cuDNN is
         held to deterministic algorithms, so that a repeated tile is the same to the bit.
         """
-        with (
-            torch.inference_mode(),
-            torch.autocast(self.kind, self.reduced, enabled=reduced and self.reduced is not None),
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False),
-        ):
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.inference_mode())
+            if reduced and self.reduced is not None:
+                stack.enter_context(torch.autocast(self.kind, self.reduced))
+            if (
+                self.kind == "cuda"
+            ):  # these flags are the whole program's; one thread at a time computes there
+                flags = torch.backends.cudnn.flags
+                stack.enter_context(
+                    flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+                )
             yield
 
     def memory(self) -> tuple[float, float] | None:

@@ -1,7 +1,9 @@
 """The one tile loop: read ahead, compute, write behind."""
 
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Semaphore
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -15,7 +17,18 @@ Array = NDArray[Any]
 
 
 class TileProcess(Protocol):
-    """What turns windows into finished output tiles, one array per sink."""
+    """What turns windows into finished output tiles, one array per sink.
+
+    Attributes
+    ----------
+    workers : int
+        How many threads may compute at once.
+    """
+
+    workers: int
+
+    def begin_thread(self) -> None:
+        """Set up a thread that will compute."""
 
     def __call__(self, windows: Array, channel: int) -> tuple[Array, ...]:
         """Process a batch of windows.
@@ -44,13 +57,13 @@ def run_tiles(
 ) -> None:
     """Process the batches that the sinks do not hold yet.
 
-    One thread reads a batch ahead and one writes a batch behind, so that files and network work at the
-    same time while memory holds three batches whatever the image's size.
+    `process.workers` threads compute, one more reads ahead, and one writes behind, so that files and
+    network work at the same time while memory holds a few batches whatever the image's size.
 
     Raises
     ------
     Cancelled
-        From `progress.advance`, after the tiles computed so far have been written.
+        From `progress.advance`, after the tiles handed over so far have been written.
     MicroSRError
         From reading or writing, likewise.
     """
@@ -58,26 +71,32 @@ def run_tiles(
     todo = missing(batches, plan, sinks)
     done = total - sum(map(len, todo))
     progress.advance("tiles", done, total)
-    with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
+    slots = Semaphore(process.workers)
 
-        def read(batch: range) -> Future[Array]:
-            return reader.submit(read_windows, source, plan, [plan.tile(i) for i in batch])
+    def compute(batch: range) -> tuple[list[Tile], tuple[Array, ...]]:
+        tiles = [plan.tile(index) for index in batch]
+        windows = read_windows(source, plan, tiles)
+        with slots:
+            return tiles, process(windows, source.channel_of(tiles[0].plane))
 
-        written: Future[None] | None = None
-        ahead = read(todo[0]) if todo else None
-        for number, batch in enumerate(todo):
-            assert ahead is not None
-            windows = ahead.result()
-            ahead = read(todo[number + 1]) if number + 1 < len(todo) else None
-            tiles = [plan.tile(i) for i in batch]
-            outputs = process(windows, source.channel_of(tiles[0].plane))
+    pool = ThreadPoolExecutor(process.workers + 1, "compute", process.begin_thread)
+    with ThreadPoolExecutor(1, "write") as writer:
+        try:
+            ahead = deque(pool.submit(compute, batch) for batch in todo[: process.workers + 1])
+            written: Future[None] | None = None
+            for number, batch in enumerate(todo):
+                tiles, outputs = ahead.popleft().result()
+                if number + len(ahead) + 1 < len(todo):
+                    ahead.append(pool.submit(compute, todo[number + len(ahead) + 1]))
+                if written is not None:
+                    written.result()
+                written = writer.submit(_write, sinks, plan, tiles, outputs)
+                done += len(batch)
+                progress.advance("tiles", done, total)
             if written is not None:
                 written.result()
-            written = writer.submit(_write, sinks, plan, tiles, outputs)
-            done += len(batch)
-            progress.advance("tiles", done, total)
-        if written is not None:
-            written.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def missing(batches: Sequence[range], plan: TilePlan, sinks: Sequence[Sink]) -> list[range]:

@@ -68,9 +68,19 @@ class TilePlan:
 
     @classmethod
     def cover(
-        cls, source: ImageSource, tile_px: int, *, halo_px: int, multiple_of: int, factor: int
+        cls,
+        source: ImageSource,
+        tile_px: int,
+        *,
+        halo_px: int,
+        multiple_of: int,
+        factor: int,
+        even: bool = False,
     ) -> "TilePlan":
         """Plan tiles of `tile_px`, rounded up to the alignment and shrunk to an image below that.
+
+        Where `even`, tiles are made smaller so that as many of them just cover the image: all tiles of a
+        plan have one size, and what the last ones stand out over the image is computed for nothing.
 
         Raises
         ------
@@ -83,12 +93,16 @@ class TilePlan:
         def align(size: int) -> int:
             return -(-size // multiple_of) * multiple_of
 
+        def side(size: int) -> int:
+            count = -(-size // tile_px)
+            return align(-(-size // count) if even else min(tile_px, size))
+
         return cls(
             n_planes=source.n_planes,
             height=source.height,
             width=source.width,
-            tile_height=align(min(tile_px, source.height)),
-            tile_width=align(min(tile_px, source.width)),
+            tile_height=side(source.height),
+            tile_width=side(source.width),
             halo_px=align(halo_px),
             factor=factor,
         )

@@ -115,7 +115,8 @@ def upscale(
             opened(run, sinks)
         batches = run.plan.batches(run.batch_size, visible)
         if client is None:
-            run_tiles(run.source, run.plan, run.process(progress), sinks, progress, batches)
+            process = stack.enter_context(run.process(progress))
+            run_tiles(run.source, run.plan, process, sinks, progress, batches)
         else:
             _distribute(run, sinks, batches, progress, client)
         return tuple(sink.finish() for sink in sinks)

@@ -1,7 +1,7 @@
 """From windows of the image to finished output tiles: normalise, run the network, crop, quantise."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -75,6 +75,19 @@ class NetworkProcess:
         self._reduced, self._tile_typed, self._residual = reduced, tile_typed, residual
         self._progress = progress
         self._cuts = 0
+        self.workers = device.workers
+        self._cores = torch.get_num_threads()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # torch gives the last number set to every thread that begins later.
+        torch.set_num_threads(self._cores)
+
+    def begin_thread(self) -> None:
+        """Share the processor's cores among the threads that compute."""
+        torch.set_num_threads(max(1, self._cores // self.workers))
 
     def __call__(self, windows: Array, channel: int) -> tuple[Array, ...]:
         """Process a batch of windows; see `TileProcess`."""

@@ -138,7 +138,8 @@ class UpscaleRun:
         writers = [
             ShardWriter(Store(folder, layout)) for folder, layout in zip(folders, self.layouts(), strict=True)
         ]
-        run_tiles(self.source, self.plan, self.process(progress), writers, progress, batches)
+        with self.process(progress) as process:
+            run_tiles(self.source, self.plan, process, writers, progress, batches)
         return progress.warnings
 
 
@@ -175,6 +176,7 @@ def prepare(job: UpscaleJob, source: ImageSource, progress: Progress, client: An
         halo_px=card.halo_px,
         multiple_of=card.multiple_of,
         factor=card.factor,
+        even=job.tile_px is None,
     )
     progress.advance("measuring intensities", 0, 1)
     normalisation = measure(source, card.normalisation)
