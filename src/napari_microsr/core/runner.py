@@ -2,8 +2,8 @@
 
 from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from threading import Semaphore
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from threading import Event, Semaphore
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from napari_microsr.core.sink import Sink
 from napari_microsr.core.tiles import Tile, TilePlan, read_windows
 
 Array = NDArray[Any]
+Computed = tuple[list[Tile], tuple[Array, ...] | None]
+POLL_SECONDS = 0.1
 
 
 class TileProcess(Protocol):
@@ -71,20 +73,25 @@ def run_tiles(
     todo = missing(batches, plan, sinks)
     done = total - sum(map(len, todo))
     progress.advance("tiles", done, total)
-    slots = Semaphore(process.workers)
+    slots, stopped = Semaphore(process.workers), Event()
 
-    def compute(batch: range) -> tuple[list[Tile], tuple[Array, ...]]:
+    def compute(batch: range) -> Computed:
         tiles = [plan.tile(index) for index in batch]
         windows = read_windows(source, plan, tiles)
         with slots:
+            if stopped.is_set():
+                return tiles, None
+            progress.advance("tiles", done, total)  # no tile begins after a cancel
             return tiles, process(windows, source.channel_of(tiles[0].plane))
 
     pool = ThreadPoolExecutor(process.workers + 1, "compute", process.begin_thread)
     with ThreadPoolExecutor(1, "write") as writer:
+        ahead = deque(pool.submit(compute, batch) for batch in todo[: process.workers + 1])
+        written: Future[None] | None = None
         try:
-            ahead = deque(pool.submit(compute, batch) for batch in todo[: process.workers + 1])
-            written: Future[None] | None = None
             for number, batch in enumerate(todo):
+                while not wait([ahead[0]], POLL_SECONDS).done:
+                    progress.advance("tiles", done, total)  # a cancel must not wait for the next tile
                 tiles, outputs = ahead.popleft().result()
                 if number + len(ahead) + 1 < len(todo):
                     ahead.append(pool.submit(compute, todo[number + len(ahead) + 1]))
@@ -96,7 +103,12 @@ def run_tiles(
             if written is not None:
                 written.result()
         finally:
+            stopped.set()
             pool.shutdown(cancel_futures=True)
+            for future in ahead:  # the tiles in hand when the user cancelled
+                if not future.cancelled() and future.exception() is None:
+                    tiles, outputs = future.result()
+                    writer.submit(_write, sinks, plan, tiles, outputs)
 
 
 def missing(batches: Sequence[range], plan: TilePlan, sinks: Sequence[Sink]) -> list[range]:
@@ -104,8 +116,11 @@ def missing(batches: Sequence[range], plan: TilePlan, sinks: Sequence[Sink]) -> 
     return [batch for batch in batches if not all(s.holds(plan.tile(i)) for i in batch for s in sinks)]
 
 
-def _write(sinks: Sequence[Sink], plan: TilePlan, tiles: Sequence[Tile], outputs: tuple[Array, ...]) -> None:
-    for sink, blocks in zip(sinks, outputs, strict=True):
+def _write(
+    sinks: Sequence[Sink], plan: TilePlan, tiles: Sequence[Tile], outputs: tuple[Array, ...] | None
+) -> None:
+    """Write computed tiles; `outputs` is None for those that were read when the run stopped."""
+    for sink, blocks in zip(sinks, outputs or (), strict=outputs is not None):
         for tile, block in zip(tiles, blocks, strict=True):
             if not sink.holds(tile):
                 sink.write(tile, block[:, : tile.height * plan.factor, : tile.width * plan.factor])
