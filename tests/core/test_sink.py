@@ -10,7 +10,7 @@ import zarr
 
 from napari_microsr.core import sink as sink_module
 from napari_microsr.core.image import ImageSource, Placement, open_image
-from napari_microsr.core.ome_zarr import Layout, area_mean
+from napari_microsr.core.ome_zarr import Layout, area_mean, chunk_px
 from napari_microsr.core.sink import JOURNAL, ZarrSink
 from napari_microsr.core.tiles import TilePlan
 from napari_microsr.errors import InputError, OutputError
@@ -99,6 +99,18 @@ def test_the_pyramid_is_the_area_mean_of_the_level_below(tmp_path, rng):
         mean = padded.reshape(rows // 2, 2, cols // 2, 2).mean((1, 3))
         level = np.floor(mean + 0.5).astype(np.uint8)
         np.testing.assert_array_equal(zarr.open_array(tmp_path / "out.zarr" / str(number))[:], level)
+
+
+@pytest.mark.parametrize("even", [False, True])
+@pytest.mark.parametrize("size", [1, 97, 631, 1262, 4096, 8192, 9973])
+@pytest.mark.parametrize("tile_px", [17, 448, 631, 640, 1024])
+def test_no_size_of_image_or_tile_leaves_tiny_chunks(size, tile_px, even):
+    source = ImageSource.from_array(np.broadcast_to(np.uint8(0), (size, size)), axes="yx")
+    for factor in (1, 2):
+        plan = TilePlan.cover(source, tile_px, halo_px=14, multiple_of=1, factor=factor, even=even)
+        chunk = chunk_px(plan.tile_height * factor)
+        assert min(64, plan.tile_height) <= chunk <= 512
+        assert (plan.tile_height * factor) % chunk == 0
 
 
 def test_area_mean_of_floats_keeps_type_and_nan():

@@ -215,7 +215,7 @@ class Store:
             folder,
             shape=layout.shape(level),
             dtype=layout.dtype,
-            chunks=(*shards[:-2], _chunk(shards[-2]), _chunk(shards[-1])),
+            chunks=(*shards[:-2], chunk_px(shards[-2]), chunk_px(shards[-1])),
             shards=shards,
             compressors=ZstdCodec(level=1),
             fill_value=0,
@@ -243,7 +243,7 @@ class Store:
         self.write(place, area_mean(np.asarray(below[self.layout.index(plane, rows, cols)])))
 
 
-def _chunk(shard: int) -> int:
+def chunk_px(shard: int) -> int:
     """Return the largest divisor of a shard's side that is no larger than a chunk should be."""
     return max(size for size in range(1, min(shard, CHUNK_PX) + 1) if shard % size == 0)
 

@@ -7,6 +7,7 @@ image, if the window starts on the network's pooling grid. Blending would only a
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import lcm
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,10 @@ from numpy.typing import NDArray
 
 from napari_microsr.core.image import ImageSource
 from napari_microsr.errors import JobError
+
+# Sides of tiles are multiples of this, so that a tile's shard divides into chunks of a useful size: 631 px, a
+# prime number, would leave chunks of 1 px.
+GRID_PX = 16
 
 
 @dataclass(frozen=True)
@@ -90,12 +95,12 @@ class TilePlan:
         if tile_px < 1:
             raise JobError(f"A tile of {tile_px} px holds no pixel.", "Set the tile to 64 px or more.")
 
-        def align(size: int) -> int:
-            return -(-size // multiple_of) * multiple_of
+        def align(size: int, grid: int) -> int:
+            return -(-size // grid) * grid
 
         def side(size: int) -> int:
             count = -(-size // tile_px)
-            return align(-(-size // count) if even else min(tile_px, size))
+            return align(-(-size // count) if even else min(tile_px, size), lcm(multiple_of, GRID_PX))
 
         return cls(
             n_planes=source.n_planes,
@@ -103,7 +108,7 @@ class TilePlan:
             width=source.width,
             tile_height=side(source.height),
             tile_width=side(source.width),
-            halo_px=align(halo_px),
+            halo_px=align(halo_px, multiple_of),
             factor=factor,
         )
 
