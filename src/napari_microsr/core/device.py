@@ -80,6 +80,10 @@ class Device:
             torch.cuda.empty_cache()
         elif self.kind == "mps":
             torch.mps.empty_cache()
+        self.trim()
+
+    def trim(self) -> None:
+        """Give the system the memory between live blocks, which glibc keeps and fragments run by run."""
         if sys.platform == "linux":
             with contextlib.suppress(OSError, AttributeError):
                 ctypes.CDLL(None).malloc_trim(0)

@@ -91,7 +91,10 @@ class NetworkProcess:
 
     def __call__(self, windows: Array, channel: int) -> tuple[Array, ...]:
         """Process a batch of windows; see `TileProcess`."""
-        return self._cut(windows, channel, 0)
+        outputs = self._cut(windows, channel, 0)
+        # Without this the program grows from tile to tile: several threads share out blocks of many sizes.
+        self._device.trim()
+        return outputs
 
     def _cut(self, windows: Array, channel: int, depth: int) -> tuple[Array, ...]:
         """Compute windows that have been cut `depth` times, cutting them further where needed."""
