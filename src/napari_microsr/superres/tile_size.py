@@ -11,10 +11,11 @@ from napari_microsr.core.device import Device
 from napari_microsr.core.weights import ModelCard
 from napari_microsr.superres.registry import load_network
 
-# Measured by benchmarks/tile_size.py: a tile pays for its halo, so larger is better, until a tensor inside
-# the network passes 32 MB. glibc takes no larger block from its heap: each is fresh pages, which the kernel
-# clears first, and a pixel then costs half as much again.
-CPU_TENSOR_BYTES = 32 * 2**20
+# Measured by benchmarks/tile_size.py: a tile pays for its halo, but gains little beyond about 400 px, and
+# where a tensor passes 32 MB glibc takes it from no heap: each is fresh pages, which the kernel clears first,
+# and a pixel costs half as much again. Well below that limit, several tensors share one of the 64 MB heaps
+# that glibc gives a thread, and the program's memory stays flat from tile to tile (benchmarks/memory.py).
+CPU_TENSOR_BYTES = 22 * 2**20
 CPU_TILES_PX = (128, 1024)
 GPU_TILE_PX = 1024
 
