@@ -82,8 +82,10 @@ class Emitters2d(nn.Module):
         start = self.fine(self.head(_features(x, background)))
         coarse = self.up(self.coarse(self.down(start)))
         coarse = functional.interpolate(coarse, scale_factor=2.0, mode="nearest")
-        raw = self.tail(self.rest(self.join(torch.cat([start, coarse], 1)))).float()
-        return _physical(raw, x, background)
+        features = self.rest(self.join(torch.cat([start, coarse], 1)))
+        # In 16 bits the position would have steps of a hundredth of a pixel.
+        with torch.autocast(x.device.type, enabled=False):
+            return _physical(self.tail(features.float()), x, background)
 
 
 def local_background(photons: Tensor) -> Tensor:

@@ -1,0 +1,89 @@
+"""From the planes of the emitter network to emitters: which pixels speak of the same one."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+#: Pixels below are not looked at: with their neighbours they do not reach any useful threshold.
+LOWEST = 0.1
+#: A pixel beside a more probable one is an emitter of its own only above this.
+SECOND = 0.6
+#: ... and only if it points this far (pixels) from what the other points at.
+APART_PX = 0.75
+
+Floats = NDArray[np.float32]
+
+
+class Emitters(NamedTuple):
+    """Emitters of one frame in the network's units, each an array of shape (n,).
+
+    Attributes
+    ----------
+    row, column : numpy.ndarray of int
+        Pixel that reports it.
+    values : numpy.ndarray of float32, shape (10, n)
+        The planes there, the first now the probability summed over pixels that speak of the same emitter.
+    """
+
+    row: NDArray[np.int64]
+    column: NDArray[np.int64]
+    values: Floats
+
+
+def find_emitters(planes: Tensor, threshold: float) -> Emitters:
+    """Collect the emitters of one frame.
+
+    As in DECODE (Speiser et al., Nature Methods 2021), a local maximum of the probability takes over that
+    of its four neighbours, and a neighbour that is sure by itself stays as a second emitter; here only where
+    it also points elsewhere.
+
+    Parameters
+    ----------
+    planes : Tensor
+        (10, H, W), see `networks.emitters.Emitters2d`.
+    threshold : float
+        Smallest summed probability.
+    """
+    probability = torch.sigmoid(planes[0])
+    highest = functional.max_pool2d(probability[None], 3, 1, 1)[0]
+    peak = (probability == highest) & (probability > LOWEST)
+    second = _second(probability, planes, peak)
+    chosen = peak | second
+    total = probability + _cross(torch.where(chosen, 0.0, probability))
+    row, column = torch.nonzero(chosen & (total > threshold), as_tuple=True)
+    values = planes[:, row, column]
+    values[0] = total[row, column].clamp(max=1.0)
+    return Emitters(row.cpu().numpy(), column.cpu().numpy(), values.cpu().numpy())
+
+
+def _second(probability: Tensor, planes: Tensor, peak: Tensor) -> Tensor:
+    """Mark sure pixels that are no maximum and point away from every maximum beside them."""
+    sure = (probability > SECOND) & ~peak
+    row, column = torch.nonzero(sure, as_tuple=True)
+    result = torch.zeros_like(sure)
+    if not len(row):
+        return result
+    x, y = column + planes[1, row, column], row + planes[2, row, column]
+    apart = torch.ones(len(row), dtype=torch.bool, device=planes.device)
+    height, width = probability.shape
+    for step_y in (-1, 0, 1):
+        for step_x in (-1, 0, 1):
+            near_row, near_column = row + step_y, column + step_x
+            inside = (near_row >= 0) & (near_row < height) & (near_column >= 0) & (near_column < width)
+            near_row, near_column = near_row.clamp(0, height - 1), near_column.clamp(0, width - 1)
+            other_x = near_column + planes[1, near_row, near_column]
+            other_y = near_row + planes[2, near_row, near_column]
+            close = torch.hypot(other_x - x, other_y - y) < APART_PX
+            apart &= ~(close & inside & peak[near_row, near_column])
+    result[row[apart], column[apart]] = True
+    return result
+
+
+def _cross(plane: Tensor) -> Tensor:
+    """Return the sum of the four neighbours of each pixel."""
+    padded = functional.pad(plane, (1, 1, 1, 1))
+    return padded[:-2, 1:-1] + padded[2:, 1:-1] + padded[1:-1, :-2] + padded[1:-1, 2:]
