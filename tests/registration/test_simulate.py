@@ -157,6 +157,13 @@ def test_tissue_is_what_is_dark():
     assert specimen.tissue_around((200, -200), 100) == 0
     field = take_field(specimen, Conditions(min_tissue=0.95, shape_yx=(100, 101)), np.random.default_rng(0))
     assert apply(field.to_specimen, np.array([49.5, 50.0]))[1] < 200
+    right = take_field(
+        specimen,
+        Conditions(min_tissue=0, shape_yx=(100, 101)),
+        np.random.default_rng(0),
+        accept=lambda m: apply(m, np.array([49.5, 50.0]))[1] > 390,
+    )
+    assert apply(right.to_specimen, np.array([49.5, 50.0]))[1] > 390
     with pytest.raises(ValueError, match="tissue"):
         take_field(specimen, Conditions(min_tissue=1.1, shape_yx=(10, 10)), np.random.default_rng(0))
 

@@ -209,7 +209,13 @@ def take_overview(
     return View(image, to_specimen, objective.um)
 
 
-def take_field(specimen: Specimen, conditions: Conditions, rng: Generator, within: Box | None = None) -> View:
+def take_field(
+    specimen: Specimen,
+    conditions: Conditions,
+    rng: Generator,
+    within: Box | None = None,
+    accept: Callable[[Matrix], bool] = lambda to_specimen: True,
+) -> View:
     """Image a place of the specimen drawn at random.
 
     Parameters
@@ -220,32 +226,29 @@ def take_field(specimen: Specimen, conditions: Conditions, rng: Generator, withi
         Seed it by set and index, so that each field can be made again alone.
     within : Box, optional
         Where the field's centre lies; empty takes the specimen's homes.
+    accept : callable
+        Further condition on the place, given the field's matrix to the specimen.
 
     Raises
     ------
     ValueError
-        No place with enough tissue was drawn.
+        No place was drawn that fulfils the conditions.
     """
     objective, (h, w) = conditions.objective, conditions.shape_yx
     error = rng.uniform(*conditions.scale_error) * rng.choice((-1, 1))
     scale = objective.um * (1 + error) / specimen.um
-    rotation = rng.uniform(-conditions.max_rotation_deg, conditions.max_rotation_deg)
     light, defocus = conditions.light(rng), rng.uniform(*conditions.defocus_um)
-    centre = _draw_centre(specimen, conditions.min_tissue, 0.7 * hypot(h, w) / 2 * scale, rng, within)
-    middle = ((h - 1) / 2, (w - 1) / 2)
-    matrix = similarity(scale, rotation, centre=middle, onto=centre, mirrored=conditions.mirrored)
+    homes = ((within, 1.0),) if within else specimen.homes
+    for _ in range(_DRAWS):
+        y0, x0, y1, x1 = homes[rng.choice(len(homes), p=[share for _, share in homes])][0]
+        onto = (rng.uniform(y0, y1), rng.uniform(x0, x1))
+        rotation = rng.uniform(-conditions.max_rotation_deg, conditions.max_rotation_deg)
+        centre, mirrored = ((h - 1) / 2, (w - 1) / 2), conditions.mirrored
+        matrix = similarity(scale, rotation, centre=centre, onto=onto, mirrored=mirrored)
+        enough = specimen.tissue_around(onto, 0.7 * hypot(h, w) / 2 * scale) >= conditions.min_tissue
+        if enough and accept(matrix):
+            break
+    else:
+        raise ValueError(f"no place with {conditions.min_tissue:.0%} tissue in {_DRAWS} draws")
     image = observe(specimen.pixels, specimen.um, matrix, (h, w), objective.blur_um(defocus), light, rng)
     return View(image, matrix, objective.um)
-
-
-def _draw_centre(
-    specimen: Specimen, min_tissue: float, radius_px: float, rng: Generator, within: Box | None
-) -> tuple[float, float]:
-    homes = ((within, 1.0),) if within else specimen.homes
-    shares = [share for _, share in homes]
-    for _ in range(_DRAWS):
-        y0, x0, y1, x1 = homes[rng.choice(len(homes), p=shares)][0]
-        centre = (rng.uniform(y0, y1), rng.uniform(x0, x1))
-        if specimen.tissue_around(centre, radius_px) >= min_tissue:
-            return centre
-    raise ValueError(f"no place with {min_tissue:.0%} tissue in {_DRAWS} draws")
