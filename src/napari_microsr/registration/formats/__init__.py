@@ -1,11 +1,14 @@
 """How placements are exported and imported: one entry per format, found by the end of the file's name."""
 
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from napari_microsr.core.progress import Progress
 from napari_microsr.errors import InputError, OutputError
 from napari_microsr.registration.formats import itk, placements_json, positions_csv, qupath
+from napari_microsr.registration.images import Images
 from napari_microsr.registration.placement import Placements
 
 
@@ -17,14 +20,26 @@ class Format(NamedTuple):
     suffix : str
         End of its names.
     write : callable
-        (placements, path) to what the format cannot hold, as sentences.
+        (placements, path) to what the format cannot hold, as sentences; `pixels`: also (images, progress).
     read : callable
         (path, known placements or None) to placements. Formats of positions alone need `known`.
+    pixels : bool
+        Whether the images are written too.
     """
 
     suffix: str
-    write: Callable[[Placements, Path], list[str]]
+    write: Callable[..., list[str]]
     read: Callable[[Path, Placements | None], Placements]
+    pixels: bool = False
+
+
+def _late(module: str, function: str) -> Callable[..., Any]:
+    """Import a format that needs zarr when its first file comes: the plugin starts sooner."""
+
+    def call(*arguments: Any) -> Any:
+        return getattr(import_module(f"{__name__}.{module}"), function)(*arguments)
+
+    return call
 
 
 FORMATS: dict[str, Format] = {
@@ -32,10 +47,20 @@ FORMATS: dict[str, Format] = {
     "positions": Format(".csv", positions_csv.write, positions_csv.read),
     "itk": Format(".itk", itk.write, itk.read),
     "qupath": Format(".qupath.json", qupath.write, qupath.read),
+    "ome-zarr-0.5": Format(
+        ".ome.zarr", _late("ome_zarr05", "write"), _late("ome_zarr05", "read"), pixels=True
+    ),
+    "ome-zarr-0.6": Format(".scene.zarr", _late("ngff06", "write"), _late("ngff06", "read"), pixels=True),
 }
 
 
-def write_placements(placements: Placements, path: Path) -> list[str]:
+def write_placements(
+    placements: Placements,
+    path: Path,
+    *,
+    images: Images | None = None,
+    progress: Progress | None = None,
+) -> list[str]:
     """Export placements to the format of a file's name.
 
     Parameters
@@ -44,6 +69,10 @@ def write_placements(placements: Placements, path: Path) -> list[str]:
         What to write.
     path : pathlib.Path
         Its end chooses the format, see `FORMATS`.
+    images : mapping, optional
+        Images by the name of their overview or field, for those that are not opened by their path.
+    progress : Progress, optional
+        Told of each tile where images are written; may cancel.
 
     Returns
     -------
@@ -53,13 +82,15 @@ def write_placements(placements: Placements, path: Path) -> list[str]:
     Raises
     ------
     InputError
-        If the format needs a field that has a place, and none has.
+        If the format needs a field that has a place, and none has; or an image that is missing.
     OutputError
         If the name has no known end or the file cannot be written.
     """
     name = _format_of(path)
     if name is None:
         raise OutputError(f"The name {path.name} belongs to no format.", f"End it in {_suffixes()}.")
+    if FORMATS[name].pixels:
+        return FORMATS[name].write(placements, path, images, progress)
     return FORMATS[name].write(placements, path)
 
 
