@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from threading import Event, Semaphore
+from threading import Event
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
@@ -73,20 +73,26 @@ def run_tiles(
     todo = missing(batches, plan, sinks)
     done = total - sum(map(len, todo))
     progress.advance("tiles", done, total)
-    slots, stopped = Semaphore(process.workers), Event()
+    stopped = Event()
 
-    def compute(batch: range) -> Computed:
+    def read(batch: range) -> tuple[list[Tile], Array]:
         tiles = [plan.tile(index) for index in batch]
-        windows = read_windows(source, plan, tiles)
-        with slots:
-            if stopped.is_set():
-                return tiles, None
-            progress.advance("tiles", done, total)  # no tile begins after a cancel
-            return tiles, process(windows, source.channel_of(tiles[0].plane))
+        return tiles, read_windows(source, plan, tiles)
 
-    pool = ThreadPoolExecutor(process.workers + 1, "compute", process.begin_thread)
-    with ThreadPoolExecutor(1, "write") as writer:
-        ahead = deque(pool.submit(compute, batch) for batch in todo[: process.workers + 1])
+    def compute(ready: Future[tuple[list[Tile], Array]]) -> Computed:
+        tiles, windows = ready.result()
+        if stopped.is_set():
+            return tiles, None
+        progress.advance("tiles", done, total)  # no tile begins after a cancel
+        return tiles, process(windows, source.channel_of(tiles[0].plane))
+
+    def submit(batch: range) -> Future[Computed]:
+        return pool.submit(compute, reader.submit(read, batch))
+
+    # Only as many threads as compute at once: each has a heap of its own, which keeps a tile's memory.
+    pool = ThreadPoolExecutor(process.workers, "compute", process.begin_thread)
+    with ThreadPoolExecutor(1, "write") as writer, ThreadPoolExecutor(1, "read") as reader:
+        ahead = deque(submit(batch) for batch in todo[: process.workers + 1])
         written: Future[None] | None = None
         try:
             for number, batch in enumerate(todo):
@@ -94,7 +100,7 @@ def run_tiles(
                     progress.advance("tiles", done, total)  # a cancel must not wait for the next tile
                 tiles, outputs = ahead.popleft().result()
                 if number + len(ahead) + 1 < len(todo):
-                    ahead.append(pool.submit(compute, todo[number + len(ahead) + 1]))
+                    ahead.append(submit(todo[number + len(ahead) + 1]))
                 if written is not None:
                     written.result()
                 written = writer.submit(_write, sinks, plan, tiles, outputs)

@@ -1,5 +1,9 @@
 """From windows of the image to finished output tiles: normalise, run the network, crop, quantise."""
 
+import contextlib
+import os
+import sys
+import threading
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -17,6 +21,7 @@ from napari_microsr.superres.normalise import Normalisation
 
 Array = NDArray[Any]
 SMALLEST_TILE_PX = 32
+COMPUTE_NICENESS = 10
 
 
 class NetworkProcess:
@@ -86,8 +91,11 @@ class NetworkProcess:
         torch.set_num_threads(self._cores)
 
     def begin_thread(self) -> None:
-        """Share the processor's cores among the threads that compute."""
+        """Share the processor's cores among the threads that compute, and let the viewer go before them."""
         torch.set_num_threads(max(1, self._cores // self.workers))
+        if sys.platform == "linux":  # where a priority belongs to a thread
+            with contextlib.suppress(OSError):
+                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), COMPUTE_NICENESS)
 
     def __call__(self, windows: Array, channel: int) -> tuple[Array, ...]:
         """Process a batch of windows; see `TileProcess`."""
