@@ -55,7 +55,7 @@ def test_both_psfs_have_one_width():
 
 @pytest.mark.parametrize("defocus", [1.0, 4.0])
 def test_defocus_dims_the_centre_as_theory_says(defocus):
-    # Intensity on the axis falls with (sin(u/4) / (u/4))^2, u/2 being the phase at the rim (Born and Wolf, 8.8).
+    # On the axis it falls with (sin(u/4) / (u/4))^2, u/2 being the phase at the rim (Born and Wolf, 8.8).
     sharp, blurred = (one(40, 40, sigma=8.0, shape=(81, 81), psf="airy", defocus=d) for d in (0.0, defocus))
     assert blurred[40, 40] / sharp[40, 40] == pytest.approx(
         (np.sin(defocus / 2) / (defocus / 2)) ** 2, abs=0.01
