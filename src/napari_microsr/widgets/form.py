@@ -4,11 +4,20 @@ from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QComboBox, QFormLayout, QLabel, QLineEdit, QSpinBox, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QComboBox,
+    QDoubleSpinBox,
+    QFormLayout,
+    QLabel,
+    QLineEdit,
+    QSpinBox,
+    QWidget,
+)
 
 from napari_microsr.core.job import Job
 
-_UNITS = {"px": "px", "um": "µm", "nm": "nm"}
+_UNITS = {"px": "px", "um": "µm", "nm": "nm", "deg": "°"}
 AUTO = "auto"
 
 
@@ -33,6 +42,33 @@ class OptionalSpinBox(QSpinBox):
     def put(self, value: int | None) -> None:
         """Show a number, or auto."""
         self.setValue(self.minimum() if value is None else int(value))
+
+
+class NumberBox(QDoubleSpinBox):
+    """A number or, where it may be missing, "auto" at 0. The arrows go in steps of its size."""
+
+    def __init__(self, smallest: float, largest: float, *, optional: bool) -> None:
+        super().__init__()
+        self._optional = optional
+        self.setDecimals(4)
+        self.setRange(smallest, largest)
+        self.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
+        if optional:
+            self.setSpecialValueText(AUTO)
+
+    def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
+        """Leave out the zeros at the end."""
+        text = str(super().textFromValue(value))
+        point = str(self.locale().decimalPoint())
+        return text.rstrip("0").removesuffix(point) if point in text else text
+
+    def get(self) -> float | None:
+        """Return the number, None for auto."""
+        return None if self._optional and self.value() == self.minimum() else float(self.value())
+
+    def put(self, value: float | None) -> None:
+        """Show a number, or auto."""
+        self.setValue(self.minimum() if value is None else float(value))
 
 
 class TextEdit(QLineEdit):
@@ -79,7 +115,7 @@ class ChoiceBox(QComboBox):
             self.setCurrentText(str(value))
 
 
-Editor = OptionalSpinBox | TextEdit | CheckBox | ChoiceBox
+Editor = OptionalSpinBox | NumberBox | TextEdit | CheckBox | ChoiceBox
 
 
 def editor_for(field: FieldInfo, choices: tuple[str, ...] = ()) -> Editor:
@@ -89,8 +125,10 @@ def editor_for(field: FieldInfo, choices: tuple[str, ...] = ()) -> Editor:
         return CheckBox()
     if get_origin(kind) is Literal:
         return ChoiceBox(tuple(map(str, get_args(kind))))
+    limits = {name: getattr(m, name) for m in field.metadata for name in ("ge", "le") if hasattr(m, name)}
+    if kind is float or float in get_args(kind):
+        return NumberBox(limits.get("ge", 0.0), limits.get("le", 1e6), optional=kind is not float)
     if int in get_args(kind):
-        limits = {name: getattr(m, name) for m in field.metadata for name in ("ge", "le") if hasattr(m, name)}
         return OptionalSpinBox(limits.get("ge", 1), limits.get("le", 2**31 - 1))
     return ChoiceBox(choices, free=True) if choices else TextEdit()
 

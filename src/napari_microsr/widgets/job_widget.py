@@ -143,11 +143,24 @@ class JobWidget(QWidget):
         self.say("")
         try:
             job = self.job()
-            self.task = Task(f"{self.title}: {getattr(job, 'output', '')}", self.work(job))
+            work = self.work(job)
         except MicroSRError as error:
             self.say(str(error))
             return
         save_settings(self.job_class.task, self.settings())
+        self.start(f"{self.title}: {getattr(job, 'output', '')}", work)
+
+    def start(self, title: str, work: Callable[[Task], Any]) -> None:
+        """Do work in the background, with the bar and the button of this panel.
+
+        Parameters
+        ----------
+        title : str
+            What napari calls it when it asks whether to close the window.
+        work : callable
+            As `work` returns it.
+        """
+        self.task = Task(title, work)
         self.task.advanced.connect(self._advanced)
         self.task.warned.connect(self._warned)
         self.task.announced.connect(self.announced)

@@ -6,6 +6,7 @@ import numpy as np
 from napari.layers import Image
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_microsr.registration.formats.exchange import best_affine
 from napari_microsr.registration.geometry import Matrix
 from napari_microsr.registration.placement import FieldPlacement
 from napari_microsr.widgets.outlines import Outlines
@@ -15,7 +16,6 @@ from napari_microsr.widgets.placement_layers import (
     matrix_between,
     place_layer,
     plane_to_world,
-    shown_matrix,
 )
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class PlacedLayers(QObject):
         if now is None:
             return False
         corners = np.array([[0, 0, 1], [0, placement.shape_yx[1], 1], [placement.shape_yx[0], 0, 1]])
-        shift = corners @ (now - shown_matrix(placement)).T
+        shift = corners @ (now - best_affine(placement)).T
         return bool(np.abs(shift).max() > _MOVED_PX)
 
     def show(self, name: str) -> None:
@@ -121,7 +121,7 @@ class PlacedLayers(QObject):
             if placement is None or placement.matrix_yx is None:
                 self._before[name].restore(layer)
             elif below is not None:
-                place_layer(layer, below, shown_matrix(placement))
+                place_layer(layer, below, best_affine(placement))
                 self._raise(layer, below)
             self._placing = False
         self._timer.start()

@@ -37,23 +37,6 @@ def matrix_between(field: "Layer", overview: "Layer") -> Matrix:
     return np.asarray(np.linalg.solve(plane_to_world(overview), plane_to_world(field)), np.float64)
 
 
-def shown_matrix(placement: FieldPlacement) -> Matrix:
-    """Return the matrix that shows a placement: its own or, with a quadratic part, the nearest one.
-
-    A layer of napari can be turned and sheared but not bent, so of a quadratic placement the affine part
-    is shown that fits it best (least squares over a grid on the field).
-    """
-    assert placement.matrix_yx is not None
-    if placement.quadratic_yx is None:
-        return placement.matrix_yx
-    h, w = placement.shape_yx
-    grid = np.stack(np.meshgrid(np.linspace(0, h - 1, 9), np.linspace(0, w - 1, 9), indexing="ij"), -1)
-    points = grid.reshape(-1, 2)
-    known = np.column_stack([points, np.ones(len(points))])
-    solution, *_ = np.linalg.lstsq(known, placement.to_overview(points), rcond=None)
-    return np.vstack([solution.T, [0.0, 0.0, 1.0]])
-
-
 def outline(placement: FieldPlacement, overview: "Layer") -> NDArray[np.float64]:
     """Return the edge of a placed field in the world, (n, 2); bent where the placement is quadratic."""
     points = corners(placement.shape_yx)
