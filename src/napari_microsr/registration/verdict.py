@@ -1,0 +1,143 @@
+"""The verdict on a refined placement: do the parts of the field agree with the whole, and how well."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_microsr.registration.bands import Array
+from napari_microsr.registration.geometry import parts
+from napari_microsr.registration.placement import Status
+from napari_microsr.registration.refine import (
+    Comparison,
+    Pair,
+    Pose,
+    Transform,
+    linearised,
+    shift_basis,
+)
+
+#: Correlation from which a field is placed, and from which it is worth a person's look.
+PLACED_SCORE, UNCERTAIN_SCORE = 0.55, 0.35
+PLACED_AGREEMENT, PLACED_INLIERS = 0.5, 12
+_BLOCKS = 5, 6
+_BLOCK_SCORE = 0.3
+_BLOCK_SHIFT_PX = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What speaks for a placement.
+
+    Attributes
+    ----------
+    score : float
+        Correlation of the band-passed pictures.
+    agreement : float
+        Share of the textured blocks that look alike where the whole field puts them.
+    inliers : int
+        Features that agree.
+    overlap : float
+        Share of the field that lies on the overview.
+    error_px : float
+        Expected distance from the true place, mean over the field, in overview pixels.
+    """
+
+    score: float
+    agreement: float
+    inliers: int
+    overlap: float
+    error_px: float
+
+
+def examine(
+    comparison: Comparison,
+    pair: Pair,
+    pose: Pose,
+    field_shape: tuple[int, int],
+    transform: Transform,
+    inliers: int,
+) -> Evidence:
+    """Compare block by block.
+
+    The expected error is the cluster-robust ("sandwich") covariance of the least-squares fit with the
+    blocks as clusters: what the blocks pull in different directions tells how far the whole may be off
+    (Liang and Zeger, Biometrika 73 (1986) 13).
+    """
+    slopes, misfit = linearised(comparison, pair, field_shape, transform)
+    pulls, normals, alike, power = [], [], [], []
+    for block in _blocks(comparison.mask.shape):
+        if comparison.mask[block].mean() < 0.3:
+            continue
+        rows = slopes[(slice(None), *block)].reshape(len(slopes), -1).astype(np.float64)
+        pulls.append(rows @ misfit[block].ravel())
+        normals.append(rows @ rows.T)
+        f, o = comparison.field[block], comparison.overview[block]
+        strength = float((f * f).sum()), float((o * o).sum())
+        alike.append(float((f * o).sum()) / max((strength[0] * strength[1]) ** 0.5, 1e-9))
+        power.append(min(strength) / f.size)
+    if len(pulls) < 2:
+        return Evidence(comparison.score, 0.0, inliers, comparison.overlap, float("inf"))
+    moved = np.array([_shift(n, p) for n, p in zip(normals, pulls, strict=True)])
+    textured = np.array(power) > 0.1 * np.median(power)
+    agrees = (np.array(alike) > _BLOCK_SCORE) & (moved < _BLOCK_SHIFT_PX)
+    level_px = parts(pose.matrix).scale * pair.shrink
+    error = level_px * _expected(np.array(normals), np.array(pulls), field_shape, transform)
+    return Evidence(comparison.score, float(agrees[textured].mean()), inliers, comparison.overlap, error)
+
+
+def judge(evidence: Evidence) -> tuple[Status, str]:
+    """Return the verdict on a placement, and its reason."""
+    supported = evidence.agreement >= PLACED_AGREEMENT or evidence.inliers >= PLACED_INLIERS
+    if evidence.score >= PLACED_SCORE and supported:
+        return "placed", ""
+    if evidence.score >= UNCERTAIN_SCORE:
+        return "uncertain", (
+            f"The match is weak (correlation {evidence.score:.2f}): look whether it is right, then correct or"
+            " confirm it."
+        )
+    return (
+        "not_found",
+        "No place on the overview looks like this field: it may be of another slide or region.",
+    )
+
+
+def _blocks(shape: tuple[int, int]) -> list[tuple[slice, slice]]:
+    rows, columns = (
+        np.linspace(0, size, min(count, max(1, size // 8)) + 1).astype(int)
+        for size, count in zip(shape, _BLOCKS, strict=True)
+    )
+    return [
+        (slice(int(a), int(b)), slice(int(c), int(d)))
+        for a, b in pairwise(rows)
+        for c, d in pairwise(columns)
+    ]
+
+
+def _shift(normal: NDArray[np.float64], pull: NDArray[np.float64]) -> float:
+    """Length of the shift that a block alone would make, from the two parameters of translation."""
+    own = normal[:2, :2] + np.eye(2) * (1e-6 * np.trace(normal[:2, :2]) + 1e-9)
+    return float(np.hypot(*np.linalg.solve(own, pull[:2])))
+
+
+def _expected(
+    normals: NDArray[np.float64],
+    pulls: NDArray[np.float64],
+    field_shape: tuple[int, int],
+    transform: Transform,
+) -> float:
+    """Root mean square over the field of the fit's standard error, in template pixels."""
+    normal = normals.sum(axis=0)
+    inverse = np.linalg.inv(normal + np.eye(len(normal)) * (1e-6 * np.trace(normal) / len(normal) + 1e-9))
+    spread = inverse @ (pulls.T @ pulls) @ inverse * len(pulls) / max(1, len(pulls) - len(normal) / 2)
+    v, u = np.array(field_shape) / max(field_shape)
+    grid = [
+        shift_basis(a * v, b * u, transform) for a in np.linspace(-1, 1, 5) for b in np.linspace(-1, 1, 5)
+    ]
+    return float(np.sqrt(np.mean([np.trace(basis @ spread @ basis.T) for basis in grid])))
+
+
+def share_known(image: Array) -> float:
+    """Return the share of pixels that are numbers."""
+    return float(np.isfinite(image).mean())
