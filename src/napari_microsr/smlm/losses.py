@@ -1,13 +1,11 @@
-"""What a localisation network is trained on: the likelihood of the true emitters."""
+"""What localisation networks are trained on: the likelihood of the true emitters, or a blurred image."""
 
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
-#: Columns of a target, one row per emitter: present (1 or 0), x, y, log photons, log sigma.
-COLUMNS = ("present", "x", "y", "log_photons", "log_sigma")
 #: Only pixels this near an emitter's own can have reported it.
 NEAR_PX = 2
 BACKGROUND_WEIGHT = 0.1
@@ -25,8 +23,8 @@ def emitter_loss(predicted: Tensor, target: Tensor) -> Tensor:
     predicted : Tensor
         (N, 10, H, W), see `networks.emitters.Emitters2d`.
     target : Tensor
-        (N, 2, H*W or fewer, 5): first the emitters in rows of `COLUMNS`, the rest zero; then, in the first
-        column, the logarithm of the background in the order of pixels, coarsened to (H/4) * (W/4).
+        (N, 2, rows, 5): first the emitters in rows of `patches.TARGET_COLUMNS`, the rest zero; then, in the
+        first column, the logarithm of the background of blocks of 4x4 pixels in their order.
     """
     # Differences of logarithms need more digits than bfloat16 has.
     with torch.autocast(predicted.device.type, enabled=False):
@@ -54,7 +52,10 @@ def _mixture(predicted: Tensor, emitters: Tensor) -> Tensor:
     # (N, planes, emitters, 25)
     near = predicted.flatten(2).gather(2, at.flatten(1)[:, None].expand(-1, predicted.shape[1], -1))
     near = near.view(n, predicted.shape[1], *at.shape[1:])
-    share = functional.logsigmoid(near[:, 0]) - torch.log(torch.sigmoid(predicted[:, 0]).sum((1, 2)))[:, None, None]
+    share = (
+        functional.logsigmoid(near[:, 0])
+        - torch.log(torch.sigmoid(predicted[:, 0]).sum((1, 2)))[:, None, None]
+    )
     errors = torch.stack(
         [
             emitters[..., 1:2] - column - near[:, 1],
@@ -82,3 +83,26 @@ def _near(emitters: Tensor, height: int, width: int) -> tuple[Tensor, Tensor, Te
 def _background(log_background: Tensor, true: Tensor) -> Tensor:
     coarse = functional.avg_pool2d(log_background[:, None], 4).flatten(1)
     return functional.smooth_l1_loss(coarse, true[:, : coarse.shape[1]], beta=0.1)
+
+
+class BlurredSquares(nn.Module):
+    """DSIR's loss: the squared difference of image and truth, both blurred by one Gaussian.
+
+    The kernel is 5x5 with 1 in its centre and is not normalised.
+
+    Parameters
+    ----------
+    fwhm_px : float
+        Full width of the Gaussian at half its height, in fine pixels: 3, then 1 for the fine-tuning.
+    """
+
+    def __init__(self, fwhm_px: float = 3.0) -> None:
+        super().__init__()
+        at = torch.arange(-2.0, 3.0)
+        square = at[:, None] ** 2 + at**2
+        self.register_buffer("kernel", torch.exp(-4 * math.log(2) * square / fwhm_px**2)[None, None])
+
+    def forward(self, predicted: Tensor, target: Tensor) -> Tensor:
+        """Return the mean over (N, 1, H, W) of (g * predicted - g * target) squared."""
+        blurred = functional.conv2d(predicted - target, self.kernel, padding=2)
+        return (blurred**2).mean()

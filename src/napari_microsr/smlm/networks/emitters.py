@@ -1,5 +1,7 @@
 """A network that finds emitters in single frames, whatever their brightness, background and PSF."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -43,10 +45,21 @@ class Emitters2d(nn.Module):
         Channels at full resolution; twice as many at half resolution.
     blocks : tuple of int
         Residual blocks at full resolution, at half resolution, and at full resolution again.
+    threshold : float
+        Probability above which an emitter counts, found on frames that were not trained on.
+    error_scale : float
+        By what the standard deviations are multiplied to be honest there.
     """
 
-    def __init__(self, features: int = 32, blocks: tuple[int, int, int] = (2, 2, 3)) -> None:
+    def __init__(
+        self,
+        features: int = 32,
+        blocks: Sequence[int] = (2, 2, 3),
+        threshold: float = 0.5,
+        error_scale: float = 1.0,
+    ) -> None:
         super().__init__()
+        self.threshold, self.error_scale = threshold, error_scale
         first, middle, last = blocks
         self.head = nn.Conv2d(6, features, 3, padding=1)
         self.fine = nn.Sequential(*[Block(features) for _ in range(first)])
@@ -57,6 +70,7 @@ class Emitters2d(nn.Module):
         self.rest = nn.Sequential(*[Block(features) for _ in range(last)], nn.SiLU())
         self.tail = nn.Conv2d(features, len(PLANES), 1)
         nn.init.normal_(self.tail.weight, std=0.01)
+        assert self.tail.bias is not None
         nn.init.zeros_(self.tail.bias)
         # Emitters are rare.
         self.tail.bias.data[0] = -3.0
@@ -85,18 +99,20 @@ class Emitters2d(nn.Module):
         features = self.rest(self.join(torch.cat([start, coarse], 1)))
         # In 16 bits the position would have steps of a hundredth of a pixel.
         with torch.autocast(x.device.type, enabled=False):
-            return _physical(self.tail(features.float()), x, background)
+            return _physical(self.tail(features.float()), x, background, self.error_scale)
 
 
 def local_background(photons: Tensor) -> Tensor:
     """Return a smooth lower envelope of frames (N, 1, H, W): a scale for the input, not a measurement."""
-    smooth = _mean(photons, 3)
-    lowest = -functional.max_pool2d(-smooth, WINDOW_PX, 1, WINDOW_PX // 2)
-    return _mean(lowest, WINDOW_PX).clamp(min=0)
+    # In passes of one line each: the cost grows with the side of the window, not with its square.
+    half = WINDOW_PX // 2
+    dark = -_mean(photons, 3)
+    dark = functional.max_pool2d(dark, (WINDOW_PX, 1), 1, (half, 0))
+    dark = functional.max_pool2d(dark, (1, WINDOW_PX), 1, (0, half))
+    return _mean(-dark, WINDOW_PX).clamp(min=0)
 
 
 def _mean(x: Tensor, side: int) -> Tensor:
-    # Two passes of one line each: the cost grows with the side, not with its square.
     x = functional.avg_pool2d(x, (side, 1), 1, (side // 2, 0), count_include_pad=False)
     return functional.avg_pool2d(x, (1, side), 1, (0, side // 2), count_include_pad=False)
 
@@ -121,7 +137,7 @@ def _features(x: Tensor, background: Tensor) -> Tensor:
     )
 
 
-def _physical(raw: Tensor, x: Tensor, background: Tensor) -> Tensor:
+def _physical(raw: Tensor, x: Tensor, background: Tensor, error_scale: float) -> Tensor:
     log_sigma = x[:, 2:3]
     # A spot as bright as the noise of the pixels below it.
     faint = torch.log(4 * torch.pi * (background + x[:, 1:2] + 1.0)) / 2 + log_sigma
@@ -132,7 +148,7 @@ def _physical(raw: Tensor, x: Tensor, background: Tensor) -> Tensor:
             raw[:, 3:4] + faint + 2.0,
             0.5 * raw[:, 4:5] + log_sigma,
             raw[:, 5:6] + torch.log(background + 0.5),
-            functional.softplus(raw[:, 6:] - 1.0) + _SMALLEST,
+            error_scale * (functional.softplus(raw[:, 6:] - 1.0) + _SMALLEST),
         ],
         1,
     )

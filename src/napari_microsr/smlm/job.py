@@ -1,0 +1,175 @@
+"""Localise a stack of frames: what a user can ask for, and the function that does it."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from napari_microsr.core.image import ImageSource, open_image
+from napari_microsr.core.job import Job
+from napari_microsr.core.progress import Progress, SilentProgress
+from napari_microsr.errors import JobError, OutputError
+from napari_microsr.smlm.camera import Camera
+from napari_microsr.smlm.localizations import Localizations, check_pixel_nm
+from napari_microsr.smlm.stream import Found
+
+
+class LocalizeJob(Job):
+    """Settings of a localisation. Lengths in pixels are those of the camera."""
+
+    task: ClassVar[str] = "localize"
+    execution_fields: ClassVar[frozenset[str]] = frozenset({"output", "restart", "block_frames"})
+
+    source: str
+    """Stack of frames: TIFF, OME-TIFF or OME-Zarr."""
+    output: Path
+    """Table of the result: NAME.csv (ThunderSTORM), NAME.hdf5 (Picasso) or NAME.parquet."""
+    pixel_nm: float
+    """Size of a camera pixel in the sample, in nm."""
+    model: str = "emitters-2d"
+    """What localises: emitters-2d (a network, for dense spots), gaussian-mle (a fitter, for sparse ones), or
+    the path of a .safetensors file."""
+    offset: float | None = None
+    """Counts of a dark pixel; empty estimates it from the stack."""
+    gain: float = Field(default=1.0, gt=0)
+    """Electrons per count, behind an EM register if there is one."""
+    em_gain: float = Field(default=1.0, ge=1)
+    """Gain of the EM register; 1 is a camera without one."""
+    qe: float = Field(default=1.0, gt=0, le=1)
+    """Quantum efficiency; 1 counts detected photons."""
+    read_noise_e: float = Field(default=0.0, ge=0)
+    """Standard deviation of the read noise in electrons."""
+    psf_sigma_px: float | None = Field(default=None, gt=0)
+    """Standard deviation of the PSF; empty measures it from spots that stand alone."""
+    threshold: float | None = Field(default=None, gt=0)
+    """Smallest probability (network), or signal to noise (fitter); empty is the model's own."""
+    refine: bool = False
+    """Climb the joint likelihood of what a network found; slower."""
+    first_frame: int = Field(default=0, ge=0)
+    """First frame to localise; the stack's first is 0."""
+    last_frame: int | None = Field(default=None, ge=0)
+    """Last frame to localise; empty is the stack's last."""
+    block_frames: int = Field(default=64, ge=1, le=4096)
+    """Frames read and kept together; the result does not depend on it."""
+    device: str = "auto"
+    """Where a network runs: auto, cpu, cuda, cuda:1 or mps."""
+    restart: bool = False
+    """Replace a finished or unfinished table of that name instead of resuming it."""
+
+    def camera(self, offset: float) -> Camera:
+        """Return the camera that the settings describe."""
+        return Camera(
+            offset=offset,
+            e_per_adu=self.gain,
+            em_gain=self.em_gain,
+            qe=self.qe,
+            read_noise_e=self.read_noise_e,
+        )
+
+    def frames(self, source: ImageSource) -> range:
+        """Return the numbers of the frames to localise.
+
+        Raises
+        ------
+        JobError
+            If the stack has no such frames.
+        """
+        last = source.n_planes - 1 if self.last_frame is None else self.last_frame
+        if not self.first_frame <= last < source.n_planes:
+            raise JobError(
+                f"{source.name} has the frames 0 to {source.n_planes - 1}, not {self.first_frame} to {last}.",
+                "Correct the first and the last frame.",
+            )
+        return range(self.first_frame, last + 1)
+
+
+def localize(
+    job: LocalizeJob,
+    *,
+    source: ImageSource | None = None,
+    camera: Camera | None = None,
+    progress: Progress | None = None,
+    found: Found | None = None,
+) -> Localizations:
+    """Localise the single molecules of a stack and write their table.
+
+    An interrupted run of the same job goes on where it stopped, to the same table.
+
+    Parameters
+    ----------
+    job : LocalizeJob
+        What to do.
+    source : ImageSource, optional
+        The stack, if it is not the file `job.source`.
+    camera : Camera, optional
+        With maps per pixel, in the place of the job's numbers.
+    progress : Progress, optional
+        Told of each frame; may cancel.
+    found : callable, optional
+        Told of each block of frames that is done, those of an earlier run together first.
+
+    Returns
+    -------
+    Localizations
+        What was written to `job.output`.
+
+    Raises
+    ------
+    MicroSRError
+        If the stack, the model, the device, the camera or the output will not do.
+    Cancelled
+        If the progress asked to stop; what was found stays and is resumed.
+    """
+    from napari_microsr.smlm.formats import write_table
+    from napari_microsr.smlm.measure import photon_doubts
+    from napari_microsr.smlm.parts import Parts
+    from napari_microsr.smlm.prepare import prepare
+    from napari_microsr.smlm.stream import localize_frames
+
+    progress = progress or SilentProgress()
+    check_pixel_nm(job.pixel_nm)
+    check_table(job.output, restart=job.restart)
+    run = prepare(job, source or open_image(job.source), camera, progress)
+    parts = Parts(job.output.with_name(job.output.name + ".partial"), run.fingerprint(), restart=job.restart)
+    begin = parts.next_frame(run.frames.start)
+    if found is not None and begin > run.frames.start:
+        found(run.frames.start, begin, parts.read(**run.field()))
+    blocks = localize_frames(
+        run.source,
+        range(begin, run.frames.stop),
+        run.camera,
+        run.finder,
+        pixel_nm=job.pixel_nm,
+        block=job.block_frames,
+        progress=progress,
+        total=run.frames,
+    )
+    for start, stop, rows in blocks:
+        parts.write(start, stop, rows)
+        if found is not None:
+            found(start, stop, rows)
+    table = parts.read(**run.field())
+    for message in photon_doubts(table.photons, run.ranges, job.model):
+        progress.warn(message)
+    write_table(job.output, table)
+    parts.remove()
+    return table
+
+
+def check_table(path: Path, *, restart: bool) -> None:
+    """Refuse an output that is finished or has no known ending.
+
+    Raises
+    ------
+    OutputError
+    """
+    from napari_microsr.smlm.formats import FORMATS
+
+    endings = [suffix for form in FORMATS.values() for suffix in form.suffixes]
+    if path.suffix.lower() not in endings:
+        raise OutputError(
+            f"{path} is no table of localisations by its name.",
+            f"Give it one of the endings {', '.join(endings)}.",
+        )
+    if path.exists() and not restart:
+        raise OutputError(f"{path} exists already.", "Give another output, or restart to replace it.")

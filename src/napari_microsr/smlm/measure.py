@@ -1,0 +1,154 @@
+"""What a stack tells about itself: whether it can be localised, its offset, its PSF, its range of light."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import convolve
+
+from napari_microsr.core.image import ImageSource
+from napari_microsr.errors import InputError
+from napari_microsr.smlm.camera import Camera
+from napari_microsr.smlm.finders import equalise
+from napari_microsr.smlm.fit import fit_frame
+from napari_microsr.smlm.stream import read_frames
+
+SAMPLED_FRAMES = 24
+#: Spots without another one so near (pixels) show the PSF.
+ALONE_PX = 6.0
+#: Of Immerkaer, Computer Vision and Image Understanding 64, 300 (1996): blind to planes and edges.
+_NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6.0
+
+
+@dataclass(frozen=True)
+class Ranges:
+    """For what a method is made; smallest and largest.
+
+    Attributes
+    ----------
+    sigma_px : tuple of float
+        PSF sigma.
+    photons : tuple of float
+        Of an emitter in a frame.
+    background : tuple of float
+        Photons per pixel.
+    """
+
+    sigma_px: tuple[float, float]
+    photons: tuple[float, float]
+    background: tuple[float, float]
+
+
+def check_stack(source: ImageSource) -> None:
+    """Refuse an image that is no stack of camera frames.
+
+    Raises
+    ------
+    InputError
+        If it is RGB or has more than one axis of frames.
+    """
+    if source.rgb:
+        raise InputError(
+            f"{source.name} is an RGB image, not frames of a camera.", "Give the stack as it was recorded."
+        )
+    if sum(size > 1 for size in source.plane_shape) > 1:
+        sizes = " × ".join(map(str, source.plane_shape))
+        raise InputError(
+            f"{source.name} has frames along several axes ({source.plane_axes}: {sizes}).",
+            "Give one channel, or one position, as a stack of its own.",
+        )
+
+
+def sample_frames(source: ImageSource, frames: range) -> NDArray[Any]:
+    """Read frames at equal distances, at most `SAMPLED_FRAMES` (n, H, W)."""
+    number = min(SAMPLED_FRAMES, len(frames))
+    chosen = np.linspace(0, len(frames) - 1, number).round().astype(int)
+    return np.concatenate([read_frames(source, frames[i : i + 1]) for i in chosen])
+
+
+def estimate_offset(counts: NDArray[Any], e_per_adu: float, noise_factor: float, read_noise: float) -> float:
+    """Return the offset at which the darkest parts of a stack are as noisy as their photons.
+
+    Noise of the dark is read noise and the background's shot noise; what the mean has beyond that is offset.
+
+    Parameters
+    ----------
+    counts : numpy.ndarray, shape (n, H, W)
+        Sampled frames.
+    e_per_adu, noise_factor, read_noise : float
+        Photons per count, variance per photon, rms of the read noise in photons.
+    """
+    frames = counts.astype(np.float64) * e_per_adu
+    noise = np.abs(np.stack([convolve(frame, _NOISE_KERNEL, mode="nearest") for frame in frames]))
+    mean = np.stack([convolve(frame, np.full((3, 3), 1 / 9), mode="nearest") for frame in frames])
+    dark = mean <= np.quantile(mean, 0.1)
+    # Of a normal number the median of the absolute value is 0.6745 standard deviations.
+    variance = (np.median(noise[dark]) / 0.6745) ** 2
+    background = max(variance - read_noise**2, 0.0) / noise_factor
+    # The darkest tenth of normal numbers lies 1.75 standard deviations below their mean, on average.
+    level = float(np.mean(mean[dark])) + 1.75 * np.sqrt(variance / 9)
+    return float((level - background) / e_per_adu)
+
+
+def measure_sigma(photons: NDArray[np.float32], camera: Camera) -> float | None:
+    """Return the PSF's sigma in pixels from bright spots that stand alone; None where there are too few."""
+    widths: list[float] = []
+    for frame in photons:
+        equal, read = equalise(frame, camera)
+        spots, significance = fit_frame(equal, read, 1.2, 8.0)
+        if not len(spots.x):
+            continue
+        distance = np.hypot(spots.x[:, None] - spots.x, spots.y[:, None] - spots.y)
+        np.fill_diagonal(distance, np.inf)
+        alone = (distance.min(1) > ALONE_PX) & (significance > 12)
+        widths.extend(spots.sigma_px[alone])
+    return float(np.median(widths)) if len(widths) >= 10 else None
+
+
+def doubts(
+    counts: NDArray[Any], photons: NDArray[np.float32], sigma_px: float, ranges: Ranges, name: str
+) -> list[str]:
+    """Say what speaks against the frames or the numbers given for them, one sentence each.
+
+    Parameters
+    ----------
+    counts, photons : numpy.ndarray, shape (n, H, W)
+        Sampled frames before and after the camera's correction.
+    sigma_px : float
+        Of the PSF.
+    ranges : Ranges
+        For what the method is made.
+    name : str
+        Of the method.
+    """
+    said = []
+    if counts.min() == counts.max():
+        said.append(f"All pixels are {counts.flat[0]}: there is nothing to localise.")
+    if counts.dtype.kind == "u" and counts.max() > 0:
+        saturated = float(np.mean(counts == np.iinfo(counts.dtype).max))
+        if saturated:
+            said.append(f"{saturated:.2%} of the pixels are saturated; positions there are wrong.")
+    dark, level = np.quantile(photons, (0.01, 0.3))
+    if dark < -3 * np.sqrt(max(level, 1.0)) - 1:
+        said.append(f"The darkest pixels have {dark:.0f} photons: the offset seems too large.")
+    for what, value, (low, high), unit in (
+        ("a PSF sigma", sigma_px, ranges.sigma_px, "px"),
+        ("a background", float(level), ranges.background, "photons per pixel"),
+    ):
+        if not low <= value <= high:
+            said.append(
+                f"{name} is made for {what} of {low:g} to {high:g} {unit}, and here it is {value:.3g}."
+            )
+    return said
+
+
+def photon_doubts(photons: NDArray[np.float32], ranges: Ranges, name: str) -> list[str]:
+    """Say whether the emitters found are as bright as the method is made for."""
+    low, high = ranges.photons
+    if len(photons) < 20 or low <= np.median(photons) <= high:
+        return []
+    return [
+        f"{name} is made for emitters of {low:g} to {high:g} photons, and the median here is "
+        f"{np.median(photons):.0f}: check offset and gain."
+    ]

@@ -1,0 +1,119 @@
+"""Find emitters with a network, tile by tile."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_microsr.core.device import Device
+from napari_microsr.smlm.camera import Camera
+from napari_microsr.smlm.detect import Emitters, find_emitters
+from napari_microsr.smlm.finders import Rows, equalise, spot_rows
+from napari_microsr.smlm.networks.emitters import PLANES, Emitters2d
+from napari_microsr.smlm.refine import FitSettings, Spots, refine
+
+#: Side of a tile: larger frames are cut, so that memory does not grow with them.
+TILE_PX = 256
+#: Pixels around a tile that its emitters depend on; the network sees 36.
+HALO_PX = 40
+#: A few steps from where the network stands.
+POLISH = FitSettings(steps=4, neighbours=3, width_sd=0.12, background_sd=0.1)
+
+
+class NetworkFinder:
+    """The emitter network on one device.
+
+    Parameters
+    ----------
+    network : Emitters2d
+        With its weights.
+    device : Device
+        Where it runs.
+    camera : Camera
+        Of the frames.
+    sigma_px : float
+        Of the PSF.
+    threshold : float
+        Smallest probability.
+    refined : bool
+        Climb the joint likelihood from what the network found.
+    reduced : bool
+        Run in the device's 16-bit type.
+    """
+
+    def __init__(
+        self,
+        network: Emitters2d,
+        device: Device,
+        camera: Camera,
+        sigma_px: float,
+        threshold: float,
+        *,
+        refined: bool = False,
+        reduced: bool = True,
+    ) -> None:
+        layout = torch.channels_last if device.channels_last else torch.contiguous_format
+        network = network.eval().requires_grad_(False).to(device.name)
+        self._network = network.to(memory_format=layout)  # type: ignore[call-overload]
+        self._device, self._camera, self._layout = device, camera, layout
+        self._log_sigma = float(np.log(sigma_px))
+        self._threshold, self._refined = threshold, refined
+        self._reduced = reduced and device.reduced is not None
+        self.workers = device.workers
+        self._cores = torch.get_num_threads()
+
+    def begin_thread(self) -> None:
+        """Share the processor's cores among the threads that compute."""
+        torch.set_num_threads(max(1, self._cores // self.workers))
+
+    def __call__(self, photons: NDArray[np.float32]) -> Rows:
+        """Find the emitters of a frame."""
+        frame, read = equalise(photons, self._camera)
+        emitters = find_emitters(self.planes(frame, read), self._threshold)
+        spots = to_spots(emitters)
+        if self._refined:
+            spots = refine(frame, read, spots, POLISH)
+        return spot_rows(spots, emitters.values[0].astype(np.float64), self._camera)
+
+    def planes(self, frame: NDArray[np.float64], read: NDArray[np.float64]) -> torch.Tensor:
+        """Return the network's planes (10, H, W) of a frame, float32."""
+        height, width = frame.shape
+        log_sigma = np.full_like(frame, self._log_sigma)
+        inputs = np.stack([frame, read, log_sigma]).astype(np.float32)
+        # The network halves the frame once.
+        inputs = np.pad(inputs, ((0, 0), (0, height % 2), (0, width % 2)), mode="edge")
+        result = torch.empty(len(PLANES), height, width, device=self._device.name)
+        with self._device.inference(self._reduced):
+            for y in _tiles(height):
+                for x in _tiles(width):
+                    result[:, y, x] = self._tile(inputs, y, x)
+        return result
+
+    def _tile(self, inputs: NDArray[np.float32], y: slice, x: slice) -> torch.Tensor:
+        top, left = max(0, y.start - HALO_PX), max(0, x.start - HALO_PX)
+        window = inputs[None, :, top : y.stop + y.stop % 2 + HALO_PX, left : x.stop + x.stop % 2 + HALO_PX]
+        pixels = torch.from_numpy(np.ascontiguousarray(window)).to(self._device.name)
+        planes: torch.Tensor = self._network(pixels.contiguous(memory_format=self._layout))[0]
+        return planes[:, y.start - top : y.stop - top, x.start - left : x.stop - left]
+
+
+def to_spots(emitters: Emitters) -> Spots:
+    """Return what the network found, in pixels and in photons whose variance is their mean."""
+    values = emitters.values.astype(np.float64)
+    photons = np.exp(values[3])
+    return Spots(
+        x=emitters.column + values[1],
+        y=emitters.row + values[2],
+        photons=photons,
+        sigma_px=np.exp(values[4]),
+        background=np.exp(values[5]),
+        x_err=values[6],
+        y_err=values[7],
+        photons_err=values[8] * photons,
+    )
+
+
+def _tiles(size: int) -> Iterator[slice]:
+    for start in range(0, size, TILE_PX):
+        yield slice(start, min(start + TILE_PX, size))

@@ -1,0 +1,91 @@
+"""What an unfinished localisation has found so far, on disk: one file per block of frames."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_microsr.core.output import writing
+from napari_microsr.errors import OutputError
+from napari_microsr.smlm.localizations import COLUMNS, Localizations
+
+SETTINGS = "settings.json"
+_NAME = re.compile(r"(\d{9})-(\d{9})\.npz")
+
+
+class Parts:
+    """A folder OUTPUT.partial that grows block by block and knows from which frame to go on.
+
+    A block's file is complete when it has its name; blocks of any sizes may follow each other.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Made if it is not there.
+    settings : dict
+        All that the table depends on: only a run of the same settings goes on.
+    restart : bool
+        Forget what is there.
+
+    Raises
+    ------
+    OutputError
+        If the folder holds another run's parts, or cannot be written.
+    """
+
+    def __init__(self, folder: Path, settings: dict[str, Any], *, restart: bool) -> None:
+        self.folder = folder
+        note, text = folder / SETTINGS, json.dumps(settings, sort_keys=True)
+        with writing(folder):
+            ours = note.is_file()
+            if ours and restart:
+                shutil.rmtree(folder)
+                ours = False
+            if ours and note.read_text(encoding="utf-8") != text:
+                raise OutputError(
+                    f"{folder} holds an unfinished run with other settings.",
+                    "Restart to replace it, or give another output.",
+                )
+            folder.mkdir(parents=True, exist_ok=True)
+            note.write_text(text, encoding="utf-8")
+
+    def next_frame(self, first: int) -> int:
+        """Return the first frame that is missing, counted from `first`."""
+        for start, stop, _ in self._blocks():
+            if start != first:
+                break
+            first = stop
+        return first
+
+    def write(self, start: int, stop: int, table: Localizations) -> None:
+        """Keep the rows of the frames `start` to `stop - 1`."""
+        path = self.folder / f"{start:09d}-{stop:09d}.npz"
+        with writing(path):
+            unfinished = path.with_suffix(".tmp")
+            with unfinished.open("wb") as file:
+                np.savez(file, allow_pickle=False, **table.columns())
+            unfinished.replace(path)
+
+    def read(self, **field: Any) -> Localizations:
+        """Return all rows; `field` is what `Localizations.from_columns` wants beside columns."""
+        columns: dict[str, list[Any]] = {name: [np.zeros(0, kind)] for name, kind in COLUMNS.items()}
+        for _, _, path in self._blocks():
+            with np.load(path, allow_pickle=False) as part:
+                for name, pieces in columns.items():
+                    pieces.append(part[name])
+        joined: dict[str, Any] = {name: np.concatenate(pieces) for name, pieces in columns.items()}
+        return Localizations.from_columns(**joined, **field)
+
+    def remove(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _blocks(self) -> list[tuple[int, int, Path]]:
+        found = []
+        for path in sorted(self.folder.glob("*.npz")):
+            if match := _NAME.fullmatch(path.name):
+                found.append((int(match[1]), int(match[2]), path))
+        return found
