@@ -118,7 +118,7 @@ class Placement:
             abs(self.scale[x]) * UM_PER_UNIT[self.units[x]],
         )
 
-    def finer(self, factor: int) -> Self:
+    def finer(self, factor: float) -> Self:
         """Place an image of `factor` times as many pixels along y and x on the same area.
 
         The centre of the first fine pixel lies (1 - 1/factor) / 2 coarse pixels before that of

@@ -17,7 +17,8 @@ from qtpy.QtWidgets import (
 
 from napari_microsr.core.job import Job
 
-_UNITS = {"px": "px", "um": "µm", "nm": "nm", "deg": "°"}
+_UNITS = {"px": "px", "um": "µm", "nm": "nm", "deg": "°", "e": "e⁻"}
+_ACRONYMS = {"psf": "PSF", "em": "EM", "qe": "QE"}
 AUTO = "auto"
 
 
@@ -42,6 +43,23 @@ class OptionalSpinBox(QSpinBox):
     def put(self, value: int | None) -> None:
         """Show a number, or auto."""
         self.setValue(self.minimum() if value is None else int(value))
+
+
+class CountBox(QSpinBox):
+    """A whole number."""
+
+    def __init__(self, smallest: int, largest: int) -> None:
+        super().__init__()
+        self.setRange(smallest, largest)
+        self.setStepType(QSpinBox.StepType.AdaptiveDecimalStepType)
+
+    def get(self) -> int:
+        """Return the number."""
+        return int(self.value())
+
+    def put(self, value: int) -> None:
+        """Show a number."""
+        self.setValue(int(value))
 
 
 class NumberBox(QDoubleSpinBox):
@@ -115,7 +133,7 @@ class ChoiceBox(QComboBox):
             self.setCurrentText(str(value))
 
 
-Editor = OptionalSpinBox | NumberBox | TextEdit | CheckBox | ChoiceBox
+Editor = OptionalSpinBox | CountBox | NumberBox | TextEdit | CheckBox | ChoiceBox
 
 
 def editor_for(field: FieldInfo, choices: tuple[str, ...] = ()) -> Editor:
@@ -128,6 +146,8 @@ def editor_for(field: FieldInfo, choices: tuple[str, ...] = ()) -> Editor:
     limits = {name: getattr(m, name) for m in field.metadata for name in ("ge", "le") if hasattr(m, name)}
     if kind is float or float in get_args(kind):
         return NumberBox(limits.get("ge", 0.0), limits.get("le", 1e6), optional=kind is not float)
+    if kind is int:
+        return CountBox(limits.get("ge", 0), limits.get("le", 2**31 - 1))
     if int in get_args(kind):
         return OptionalSpinBox(limits.get("ge", 1), limits.get("le", 2**31 - 1))
     return ChoiceBox(choices, free=True) if choices else TextEdit()
@@ -234,9 +254,9 @@ def form_layout(parent: QWidget) -> QFormLayout:
 
 def label_text(name: str) -> str:
     """Turn a field's name into words: tile_px -> Tile (px)."""
-    words = name.split("_")
-    unit = _UNITS.get(words[-1])
-    text = " ".join(words[:-1] if unit else words).capitalize()
+    first, *others = name.split("_")
+    unit = _UNITS.get(others.pop()) if others and others[-1] in _UNITS else None
+    text = " ".join([_ACRONYMS.get(first, first.capitalize()), *(_ACRONYMS.get(w, w) for w in others)])
     return f"{text} ({unit})" if unit else text
 
 

@@ -74,7 +74,7 @@ class JobWidget(QWidget):
         scroll.setWidget(content)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(6, 6, 6, 6)
-        outer.addWidget(scroll, 1)
+        outer.addWidget(self.frame(scroll), 1)
         self._add_controls(outer)
         self.restore(load_settings(self.job_class.task))
 
@@ -92,6 +92,10 @@ class JobWidget(QWidget):
 
     def build(self, layout: QVBoxLayout) -> None:
         """Add the rows that no editor of a single field can be."""
+
+    def frame(self, form: QWidget) -> QWidget:
+        """Return what lies above Run and Cancel: the form, or what a subclass puts around it."""
+        return form
 
     def job(self) -> Job:
         """Return the job that the form describes.

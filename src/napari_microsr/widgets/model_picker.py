@@ -1,6 +1,6 @@
 """Choose a network, and see what it is for."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from qtpy.QtCore import Qt, Signal
@@ -20,13 +20,15 @@ class ModelPicker(QWidget):
     ----------
     tasks : collection of str
         Tasks of the cards to show.
+    methods : mapping of str to str
+        Methods without a network that stand beside them, and what each is for.
     """
 
     changed = Signal()
 
-    def __init__(self, tasks: Collection[str]) -> None:
+    def __init__(self, tasks: Collection[str], methods: Mapping[str, str] | None = None) -> None:
         super().__init__()
-        self._tasks = tasks
+        self._tasks, self._methods = tasks, dict(methods or {})
         self._cards: dict[str, ModelCard] = {}
         self.fault = ""
         self.box = QComboBox()
@@ -74,6 +76,8 @@ class ModelPicker(QWidget):
         for card in cards:
             if card.task in self._tasks:
                 self._add(card.id, card)
+        for name in self._methods:
+            self.box.insertItem(self.box.count() - 1, name, name)
         self.box.setCurrentIndex(0)
         self._show()
 
@@ -85,7 +89,8 @@ class ModelPicker(QWidget):
 
     def _show(self) -> None:
         card = self.card
-        self.details.setText(self.fault if card is None else f"{card.summary} Licence: {card.licence}.")
+        without = self._methods.get(self.get(), self.fault)
+        self.details.setText(without if card is None else f"{card.summary} Licence: {card.licence}.")
         self.details.setToolTip(tooltip(card.limits) if card else "")
         self.changed.emit()
 
@@ -111,6 +116,8 @@ class ModelPicker(QWidget):
 
 def model_text(card: ModelCard) -> str:
     """Return what a list says of a model: id, factor, pixel size, and which images it is for."""
+    if card.task == "localization":
+        return card.id
     size = "any pixel size"
     if card.pixel_size_range_um is not None:
         low, high = card.pixel_size_range_um

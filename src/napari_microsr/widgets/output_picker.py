@@ -14,18 +14,25 @@ _FORBIDDEN = '<>:"/\\|?*'
 
 
 class OutputPicker(QWidget):
-    """Folder and name of a store, with a default for both that follows the input until the user types.
+    """Folder and name of a store or file; the defaults follow the input until the user types.
 
     Parameters
     ----------
     labels : Labels
         Where the keyboard shortcuts are given out.
+    endings : tuple of str
+        A name ends in one of them; it gets the first if it does not.
+    what : str
+        What the name is of.
     """
 
     changed = Signal()
 
-    def __init__(self, labels: Labels) -> None:
+    def __init__(
+        self, labels: Labels, endings: tuple[str, ...] = (SUFFIX, ".zarr"), what: str = "an OME-Zarr store"
+    ) -> None:
         super().__init__()
+        self._endings = endings
         self._typed = {"folder": False, "name": False}
         self._stem = "result"
         self.folder, self.name = QLineEdit(), QLineEdit()
@@ -38,7 +45,9 @@ class OutputPicker(QWidget):
         self.note = QLabel()
         self.note.setWordWrap(True)
         self.folder.setToolTip(tooltip("Folder of the result."))
-        self.name.setToolTip(tooltip(f"Name of the result, an OME-Zarr store NAME{SUFFIX}."))
+        self.name.setToolTip(
+            tooltip(f"Name of the result, {what}: {' or '.join('NAME' + e for e in endings)}.")
+        )
         row = QWidget()
         row.setFocusProxy(self.folder)
         line = QHBoxLayout(row)
@@ -66,7 +75,7 @@ class OutputPicker(QWidget):
         self._check()
 
     def get(self) -> Path:
-        """Return the store's path.
+        """Return the path.
 
         Raises
         ------
@@ -76,7 +85,7 @@ class OutputPicker(QWidget):
         folder, name = str(self.folder.text()).strip(), str(self.name.text()).strip()
         if not folder or not name:
             raise JobError("The output has no folder or no name.", "Fill in both.")
-        return Path(folder).expanduser() / (name if name.endswith(".zarr") else name + SUFFIX)
+        return Path(folder).expanduser() / (name if name.endswith(self._endings) else name + self._endings[0])
 
     def choose_folder(self, folder: str) -> None:
         """Take a folder as if the user had typed it."""
@@ -90,7 +99,7 @@ class OutputPicker(QWidget):
 
     def _free_name(self) -> str:
         folder, name, number = Path(self.folder.text()), self._stem, 1
-        while (folder / (name + SUFFIX)).exists():
+        while (folder / (name + self._endings[0])).exists():
             number += 1
             name = f"{self._stem}-{number}"
         return name
