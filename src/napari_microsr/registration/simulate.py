@@ -34,6 +34,8 @@ BACKGROUND = 243
 TISSUE_BELOW = 215
 #: Rows of the shipped slide that are kept off the specimen: their fields are not on the overview.
 RESERVED_ROWS = 617
+#: Half the diagonal of a 40x field: nearer to the canvas' edge a field would show much of its own reflection.
+_MARGIN_PX = 270
 _SHRINK = 8
 _DRAWS = 5000
 
@@ -85,7 +87,7 @@ def shipped_specimen(
     first_reserved_row : int
         Where the strip of `RESERVED_ROWS` begins that the canvas lacks.
     others : tuple of array, uint8
-        Images of other tissue at 0.5 µm per pixel, laid below the slide.
+        Images of other tissue at 0.5 µm per pixel, 600 px or larger, laid below the slide.
     mirror_images : bool
         Whether each image gets its mirror image beside it, which makes it hard to tell places apart. A
         field of a mirrored camera belongs to both.
@@ -105,12 +107,13 @@ def shipped_specimen(
     canvas = np.full((3312, 4320, 3), BACKGROUND, np.uint8)
     _paste(canvas, kept, 0, 0)
     h, w = kept.shape[:2]
-    homes = [((0.0, 0.0, float(h), float(w)), 0.8 if others else 1.0)]
+    homes: list[tuple[Box, float]] = [((_MARGIN_PX, _MARGIN_PX, h, w), 0.8 if others else 1.0)]
     if mirror_images:
         _paste(canvas, kept[:, :2100][:, ::-1], 0, w)
     x = 0
     for other in others:
-        homes.append(((h, x, min(h + other.shape[0], 3312), x + other.shape[1]), 0.2 / len(others)))
+        last_y = min(h + other.shape[0], canvas.shape[0] - _MARGIN_PX)
+        homes.append(((h, max(x, _MARGIN_PX), last_y, x + other.shape[1]), 0.2 / len(others)))
         for pixels in (other, other[:, ::-1])[: 1 + mirror_images]:
             _paste(canvas, pixels, h, x)
             x += other.shape[1]
