@@ -114,6 +114,8 @@ class ModelCard(CardText):
     """What made its low-resolution training images; on others expect less."""
     metrics: tuple[Metric, ...] = ()
     """Figures on images of slides that were not trained on; the first is over all."""
+    figures: dict[str, float] = {}
+    """Figures of other tasks by name, on simulated frames that were not trained on."""
 
     def row(self) -> tuple[str, ...]:
         """Return what a list shows: id, task, factor, pixel size, licence, quality, purpose."""
@@ -123,6 +125,8 @@ class ModelCard(CardText):
             shown = [f"{figures.model.psnr_db:.2f} dB"]
             shown += [f"{name} {score.psnr_db:.2f}" for name, score in figures.baselines.items()]
             quality = ", ".join(shown)
+        elif self.figures:
+            quality = ", ".join(f"{name} {value:g}" for name, value in self.figures.items())
         size = "any" if self.pixel_size_um is None else f"{self.pixel_size_um:g}"
         if self.pixel_size_range_um is not None:
             size = "-".join(f"{value:g}" for value in self.pixel_size_range_um)

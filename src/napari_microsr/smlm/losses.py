@@ -96,6 +96,8 @@ class BlurredSquares(nn.Module):
         Full width of the Gaussian at half its height, in fine pixels: 3, then 1 for the fine-tuning.
     """
 
+    kernel: Tensor
+
     def __init__(self, fwhm_px: float = 3.0) -> None:
         super().__init__()
         at = torch.arange(-2.0, 3.0)

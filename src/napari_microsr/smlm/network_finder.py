@@ -54,7 +54,7 @@ class NetworkFinder:
         reduced: bool = True,
     ) -> None:
         layout = torch.channels_last if device.channels_last else torch.contiguous_format
-        network = network.eval().requires_grad_(False).to(device.name)
+        network = network.eval().to(device.name)
         self._network = network.to(memory_format=layout)  # type: ignore[call-overload]
         self._device, self._camera, self._layout = device, camera, layout
         self._log_sigma = float(np.log(sigma_px))

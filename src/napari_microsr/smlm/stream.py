@@ -1,6 +1,6 @@
 """Localise a stack that does not fit into memory: block by block, a reader ahead, several frames at once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -78,7 +78,7 @@ def localize_frames(
             for found in workers.map(finder, photons):
                 rows.append(found)
                 progress.advance("frames", wanted.start - total.start + len(rows), len(total))
-            yield wanted.start, wanted.stop, _table(wanted, rows, field)
+            yield wanted.start, wanted.stop, make_table(wanted, rows, field)
     finally:
         # After a cancel nobody waits for the frames that have not begun.
         reader.shutdown(wait=True, cancel_futures=True)
@@ -106,7 +106,8 @@ def read_frames(source: ImageSource, frames: range) -> NDArray[Any]:
     return counts
 
 
-def _table(frames: range, rows: list[Rows], field: dict[str, Any]) -> Localizations:
+def make_table(frames: range, rows: Sequence[Rows], field: dict[str, Any]) -> Localizations:
+    """Join the rows of frames, in the order of frame, y, x; `field` describes the stack."""
     sizes = [len(found["x"]) for found in rows]
     columns: dict[str, Any] = {name: np.concatenate([found[name] for found in rows]) for name in rows[0]}
     table = Localizations.from_columns(frame=np.repeat(frames, sizes), **columns, **field)

@@ -75,7 +75,7 @@ class DsirAutoencoder(nn.Module):
 
 
 def enlarge(frames: Tensor) -> Tensor:
-    """Bring frames (N, 1, h, w) to the network's grid (N, 1, 8h, 8w): bilinear, mean 0, standard deviation 1."""
+    """Bring frames (N, 1, h, w) to the network's grid (N, 1, 8h, 8w), mean 0 and standard deviation 1."""
     fine = functional.interpolate(frames, scale_factor=float(FACTOR), mode="bilinear", align_corners=False)
     mean = fine.mean((1, 2, 3), keepdim=True)
     deviation = fine.std((1, 2, 3), keepdim=True, correction=0)

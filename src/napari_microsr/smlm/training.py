@@ -1,0 +1,173 @@
+"""Training of localisation networks on frames that are simulated while they train."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from napari_microsr.core.job import Job
+from napari_microsr.core.progress import Progress
+from napari_microsr.core.weights import CardText
+from napari_microsr.errors import JobError
+
+if TYPE_CHECKING:
+    from napari_microsr.core.training import Schedule
+
+Range = tuple[float, float]
+
+
+class LocalizerTraining(Job):
+    """What the trainings of all localisation networks share."""
+
+    execution_fields: ClassVar[frozenset[str]] = frozenset({"out", "device", "workers"})
+
+    name: str
+    """Id of the network: NAME.safetensors and NAME.json are written."""
+    out: Path = Path("runs")
+    """Folder for runs; this one's checkpoints and result go to OUT/NAME."""
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    """Arguments of the network."""
+    batch: int = Field(default=16, ge=1)
+    """Patches per step."""
+    check_every: int = Field(default=500, ge=1)
+    """Steps between checkpoints."""
+    ema_decay: float = Field(default=0.999, ge=0, lt=1)
+    """Of the moving average of the weights."""
+    precision: Literal["bf16-mixed", "16-mixed", "32-true"] = "bf16-mixed"
+    """Arithmetic; the weights are always float32."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train."""
+    workers: int = Field(default=0, ge=0)
+    """Processes that make patches."""
+    seed: int = 0
+    """Of weights and patches."""
+    card: CardText
+    """What the model card says beyond what is measured: summary, domain, licence, limits."""
+
+    def schedule(self, steps: int, learning_rate: float) -> "Schedule":
+        """Return what the trainer wants to know.
+
+        Raises
+        ------
+        JobError
+            If the steps are no multiple of `check_every`.
+        """
+        from napari_microsr.core.training import Schedule
+
+        if steps % self.check_every:
+            raise JobError(
+                f"{steps} steps are not a multiple of check_every ({self.check_every}).",
+                "Change one of them.",
+            )
+        return Schedule(
+            steps=steps,
+            batch=self.batch,
+            learning_rate=learning_rate,
+            ema_decay=self.ema_decay,
+            check_every=self.check_every,
+            precision=self.precision,
+            device=self.device,
+            workers=self.workers,
+        )
+
+
+class TrainLocalizerJob(LocalizerTraining):
+    """Settings of the training of an emitter network. The ranges are those that it will answer for."""
+
+    task: ClassVar[str] = "train-localizer"
+
+    sigma_px: Range = (0.8, 1.8)
+    """Smallest and largest standard deviation of the PSF."""
+    photons: Range = (50.0, 10000.0)
+    """Fewest and most photons of an emitter in a frame."""
+    background: Range = (0.2, 250.0)
+    """Fewest and most photons per pixel of the background."""
+    density_um2: Range = (0.0, 8.0)
+    """Fewest and most emitters per square micrometre."""
+    read_noise: Range = (0.0, 3.0)
+    """Smallest and largest read noise in electrons."""
+    typical: float = Field(default=0.5, ge=0, le=1)
+    """Share of frames near the middle of the ranges; 0 for ranges of one's own."""
+    em: float = Field(default=0.2, ge=0, le=1)
+    """Share of frames of an EM camera."""
+    structured: float = Field(default=0.5, ge=0, le=1)
+    """Share of frames with a background of slopes and blobs."""
+    stack: str | None = None
+    """A stack of the microscope: its PSF is measured, and `sigma_px` becomes that plus and minus a tenth."""
+    stack_offset: float = 100.0
+    """Counts of a dark pixel of that stack."""
+    stack_gain: float = Field(default=1.0, gt=0)
+    """Electrons per count of that stack."""
+    patch_px: int = Field(default=40, ge=16, multiple_of=4)
+    """Side of a patch."""
+    steps: int = Field(ge=1)
+    """Optimiser steps."""
+    learning_rate: float = Field(default=2e-3, gt=0)
+    """Highest rate of the cosine schedule."""
+
+    @model_validator(mode="after")
+    def _check_ranges(self) -> Self:
+        for name in ("sigma_px", "photons", "background", "density_um2", "read_noise"):
+            low, high = getattr(self, name)
+            if not 0 <= low <= high or (name in ("sigma_px", "photons", "background") and low == 0):
+                raise ValueError(f"{name} must run from a smallest to a largest value, not {low} to {high}")
+        return self
+
+
+def train_localizer(job: TrainLocalizerJob, progress: Progress, resume: bool = False) -> Path:
+    """Train an emitter network, export it with its card and return the path of the weights.
+
+    Threshold and scale of the errors are chosen on validation frames and go into the card.
+
+    Raises
+    ------
+    JobError, InputError, ModelError
+        For settings or a stack that do not fit.
+    Cancelled
+        If the user asked to stop; `resume` continues from the last checkpoint.
+    """
+    import torch
+
+    from napari_microsr.core.training import fit
+    from napari_microsr.smlm.datasets import PatchDataset
+    from napari_microsr.smlm.export import efficiencies, export_localizer
+    from napari_microsr.smlm.losses import emitter_loss
+    from napari_microsr.smlm.patches import TrainingRanges
+    from napari_microsr.smlm.registry import build_network
+
+    ranges = TrainingRanges(
+        sigma_px=job.sigma_px if job.stack is None else _range_of(job),
+        photons=job.photons,
+        background=job.background,
+        density_um2=job.density_um2,
+        read_noise=job.read_noise,
+        typical=job.typical,
+        em=job.em,
+        structured=job.structured,
+    )
+    schedule, folder = job.schedule(job.steps, job.learning_rate), job.out / job.name
+    patches = PatchDataset(ranges, job.patch_px, seed=job.seed)
+    # The host's random numbers go on after the training as if it had not been.
+    with torch.random.fork_rng():
+        torch.manual_seed(job.seed)
+        network = build_network("emitters-2d", **job.arguments)
+        fit(network, patches, emitter_loss, efficiencies, schedule, folder, progress, resume)
+    return export_localizer(network, job, ranges, folder)
+
+
+def _range_of(job: TrainLocalizerJob) -> Range:
+    from napari_microsr.core.image import open_image
+    from napari_microsr.smlm.camera import Camera
+    from napari_microsr.smlm.measure import check_stack, measure_sigma, sample_frames
+
+    source = open_image(str(job.stack))
+    check_stack(source)
+    camera = Camera(offset=job.stack_offset, e_per_adu=job.stack_gain)
+    frames = sample_frames(source, range(source.n_planes))
+    sigma = measure_sigma(camera.to_photons(frames), camera)
+    if sigma is None:
+        raise JobError(
+            f"In {source.name} too few spots stand alone to measure the PSF.",
+            "Give sigma_px, without a stack.",
+        )
+    return 0.9 * sigma, 1.1 * sigma
