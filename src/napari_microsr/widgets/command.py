@@ -13,16 +13,26 @@ def command_line(job: Job) -> str:
 
     Required settings come first, without their names; then those that differ from the default.
     """
-    words = ["microsr", job.task]
-    options: list[str] = []
+    required = [getattr(job, name) for name, field in type(job).model_fields.items() if field.is_required()]
+    # An absolute path works from every folder, and cannot be taken for an option.
+    words = [str(value.absolute() if isinstance(value, Path) else value) for value in required]
+    return quoted(["microsr", job.task, *words, *option_words(job)])
+
+
+def option_words(job: Job) -> list[str]:
+    """Return the settings of a job that differ from the default, as words of its command."""
+    words: list[str] = []
     for name, field in type(job).model_fields.items():
-        value = getattr(job, name)
-        if field.is_required():
-            # An absolute path works from every folder, and cannot be taken for an option.
-            words.append(str(value.absolute() if isinstance(value, Path) else value))
-        elif value is True:
-            options.append("--" + name.replace("_", "-"))
-        elif value != field.default or name == "model":
-            options += ["--" + name.replace("_", "-"), str(value)]
-    words += options
+        value, option = getattr(job, name), name.replace("_", "-")
+        if field.is_required() or (value == field.default and name != "model"):
+            continue
+        if isinstance(value, bool):
+            words.append(f"--{option}" if value else f"--no-{option}")
+        else:
+            words += [f"--{option}", str(value)]
+    return words
+
+
+def quoted(words: list[str]) -> str:
+    """Join the words of a command, quoted for the shell of this system."""
     return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)

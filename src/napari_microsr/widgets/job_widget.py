@@ -224,10 +224,20 @@ class JobWidget(QWidget):
         save_settings(self.job_class.task, {})
         self.say("")
 
+    def command(self) -> str:
+        """Return the command line of the form's job.
+
+        Raises
+        ------
+        MicroSRError
+            If the form is not complete, or no command can do the same.
+        """
+        return command_line(self.job())
+
     def copy_command(self) -> None:
         """Put the command line of the form's job on the clipboard."""
         try:
-            line = command_line(self.job())
+            line = self.command()
         except MicroSRError as error:
             self.say(str(error))
             return
