@@ -12,8 +12,10 @@ __version__ = version("napari-microsr")
 _PUBLIC = {
     "ImageSource": "core.image",
     "MicroSRError": "errors",
+    "RegisterJob": "registration.job",
     "UpscaleJob": "superres.job",
     "open_image": "core.image",
+    "register": "registration.job",
     "upscale": "superres.job",
 }
 __all__ = ["__version__", *_PUBLIC]

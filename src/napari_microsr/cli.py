@@ -17,6 +17,7 @@ from napari_microsr import __version__
 from napari_microsr.core.job import Job, read_job_file
 from napari_microsr.core.progress import Cancelled, ConsoleProgress
 from napari_microsr.errors import JobError, MicroSRError
+from napari_microsr.registration.job import RegisterJob, RegisterOptions
 from napari_microsr.superres.job import UpscaleJob
 from napari_microsr.superres.training import TrainJob
 
@@ -47,6 +48,42 @@ def upscale(job: Annotated[UpscaleJob, Parameter(name="*")], *, as_json: AsJson 
         Print the result as JSON.
     """
     _report(run_upscale(job), as_json)
+
+
+@app.command
+def register(
+    overview: str,
+    fields: list[str],
+    /,
+    *,
+    out: Path,
+    more_overviews: Annotated[tuple[str, ...], Parameter(name="--overview", negative="")] = (),
+    options: Annotated[RegisterOptions | None, Parameter(name="*")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Find fields of high magnification on the overview of a slide.
+
+    Each field gets a verdict: placed, uncertain or not_found, with its reason and its expected error.
+    Ctrl-C cancels after the fields in hand and keeps what was found.
+
+    Parameters
+    ----------
+    overview
+        Image of the slide at low magnification; a folder or a pattern stands for several.
+    fields
+        Images at higher magnification: files, folders of them, or patterns.
+    out
+        File for the placements, NAME.json.
+    more_overviews
+        One more overview; may be given several times.
+    options
+        The settings.
+    as_json
+        Print the placements as JSON.
+    """
+    settings = options.model_dump(exclude_unset=True) if options else {}
+    images = {"overviews": [overview, *more_overviews], "fields": fields}
+    _report(run_register(RegisterJob.parse({**settings, **images, "output": out})), as_json)
 
 
 @app.command
@@ -140,6 +177,19 @@ def run_upscale(job: UpscaleJob) -> dict[str, Any]:
     return {"task": job.task, "outputs": [str(path) for path in outputs]}
 
 
+def run_register(job: RegisterJob) -> dict[str, Any]:
+    """Run a registration with a progress bar, and say which fields want a look."""
+    from napari_microsr.registration.formats.placements_json import to_document
+    from napari_microsr.registration.job import register as do_register
+
+    with _console() as progress:
+        placements = do_register(job, progress=progress)
+        for field in placements.fields:
+            if field.status != "placed":
+                progress.warn(f"{field.name}: {field.status.replace('_', ' ')}. {field.reason}")
+    return {"task": job.task, "outputs": [str(job.output)], **to_document(placements)}
+
+
 def run_train(job: TrainJob, resume: bool = False) -> dict[str, Any]:
     """Run a training with a progress bar."""
     from napari_microsr.superres.training import train as do_train
@@ -151,6 +201,7 @@ def run_train(job: TrainJob, resume: bool = False) -> dict[str, Any]:
 
 TASKS: dict[str, tuple[type[Job], Callable[[Any], dict[str, Any]]]] = {
     UpscaleJob.task: (UpscaleJob, run_upscale),
+    RegisterJob.task: (RegisterJob, run_register),
     TrainJob.task: (TrainJob, run_train),
 }
 

@@ -1,4 +1,4 @@
-"""Which files stand for which images, and that a bad one stops no other."""
+"""Which files stand for which images, how large their pixels are and what they are called."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import tifffile
 
 from napari_microsr.core.image import ImageSource
 from napari_microsr.errors import InputError
-from napari_microsr.registration.inputs import Input, find_files, open_all, take_all
+from napari_microsr.registration.inputs import Input, find_files, from_files, from_sources
 
 
 @pytest.fixture
@@ -44,22 +44,25 @@ def test_a_place_without_images_is_an_error(folder, place):
         find_files([place.format(folder)])
 
 
-def test_a_bad_file_is_a_fault_of_its_own(folder):
+def test_files_are_opened_when_asked(folder):
     (folder / "f2.tif").write_bytes(b"II*\0 no image")
-    found = open_all([folder / "f2.tif", folder / "missing.tif", folder / "f10.tif"], None)
-    assert [item.source is None for item in found] == [True, True, False]
-    assert "f2.tif" in found[0].fault
-    assert "does not exist" in found[1].fault
-    assert found[2].fault == ""
+    bad, missing, good = from_files([folder / "f2.tif", folder / "missing.tif", folder / "f10.tif"], None)
+    with pytest.raises(InputError, match=r"f2\.tif"):
+        bad.open()
+    with pytest.raises(InputError, match="does not exist"):
+        missing.open()
+    assert (good.open().height, good.open().width) == (3, 4)
 
 
 def test_pixel_sizes_are_given_or_the_files(tmp_path):
     path = tmp_path / "a.ome.tif"
     sizes = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5}
     tifffile.imwrite(path, np.zeros((3, 4), np.uint8), metadata={"axes": "YX", **sizes})
-    assert open_all([path], None)[0].um == pytest.approx(0.5)
-    assert open_all([path], 0.25)[0].um == 0.25
-    assert take_all([ImageSource.from_array(np.zeros((3, 4)))], None)[0].um is None
+    for um, expected in ((None, 0.5), (0.25, 0.25)):
+        (item,) = from_files([path], um)
+        assert item.size_um(item.open()) == pytest.approx(expected)
+    (unknown,) = from_sources([ImageSource.from_array(np.zeros((3, 4)))], None)
+    assert unknown.size_um(unknown.open()) is None
 
 
 def test_names_are_different(tmp_path):
@@ -68,9 +71,10 @@ def test_names_are_different(tmp_path):
         (tmp_path / place).mkdir()
         paths.append(tmp_path / place / "1.tif")
         tifffile.imwrite(paths[-1], np.zeros((3, 4), np.uint8))
-    assert [item.name for item in open_all(paths, None)] == ["a/1", "b/1"]
+    assert [item.name for item in from_files([tmp_path / "x.ome.tif"], None)] == ["x"]
+    assert [item.name for item in from_files(paths, None)] == ["a/1", "b/1"]
     arrays = [ImageSource.from_array(np.zeros((3, 4)), name="image")] * 3
-    assert [item.name for item in take_all(arrays, None)] == ["image", "image (2)", "image (3)"]
+    assert [item.name for item in from_sources(arrays, None)] == ["image", "image (2)", "image (3)"]
 
 
 @pytest.mark.parametrize(
@@ -88,4 +92,4 @@ def test_names_are_different(tmp_path):
 )
 def test_the_magnification_is_read_off_names(path, magnification):
     place = Path("/data") / path
-    assert Input(place.stem, place, None).magnification == magnification
+    assert Input(place.stem, place).magnification == magnification

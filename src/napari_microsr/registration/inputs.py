@@ -1,4 +1,4 @@
-"""The images of a registration: files, folders and patterns, opened so that a bad one stops no other."""
+"""The images of a registration: files, folders and patterns, opened one by one when their turn comes."""
 
 import glob
 import re
@@ -9,7 +9,7 @@ from math import sqrt
 from pathlib import Path
 
 from napari_microsr.core.image import ImageSource, open_image
-from napari_microsr.errors import InputError, MicroSRError
+from napari_microsr.errors import InputError
 
 #: What a folder is searched for.
 READABLE = (
@@ -31,9 +31,9 @@ OTHERS = (".czi", ".lif", ".nd2", ".vsi", ".oib", ".oif", ".bmp", ".gif", ".jp2"
 _MAGNIFICATION = re.compile(r"(?<![\d.])(\d+(?:\.\d+)?)\s?x(?![a-z0-9])", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Input:
-    """An image that was asked for.
+    """An image that was asked for, and that may turn out not to be one.
 
     Attributes
     ----------
@@ -42,18 +42,34 @@ class Input:
     path : Path or None
         Its file.
     source : ImageSource or None
-        The image, None if it cannot be opened.
+        The image, where it is open already.
     um : float or None
-        Size of a pixel, as given or as the file says.
-    fault : str
-        Why it cannot be opened.
+        Pixel size that a person gave.
     """
 
     name: str
     path: Path | None
-    source: ImageSource | None
+    source: ImageSource | None = None
     um: float | None = None
-    fault: str = ""
+
+    def open(self) -> ImageSource:
+        """Return the image under its name here.
+
+        Raises
+        ------
+        InputError
+            As `open_image` does.
+        """
+        source = self.source
+        if source is None:
+            assert self.path is not None
+            source = open_image(self.path)
+        return replace(source, name=self.name)
+
+    def size_um(self, source: ImageSource) -> float | None:
+        """Return the size of a pixel as given, else as the image says, else None."""
+        sizes = source.placement.pixel_size_um
+        return self.um or (sqrt(sizes[0] * sizes[1]) if sizes else None) or None
 
     @property
     def magnification(self) -> float | None:
@@ -102,35 +118,18 @@ def find_files(places: Sequence[str]) -> list[Path]:
     return list(found)
 
 
-def open_all(paths: Sequence[Path], um: float | None) -> list[Input]:
-    """Open files, each for itself.
-
-    Parameters
-    ----------
-    paths : sequence of Path
-        The files.
-    um : float or None
-        Pixel size that overrides those of the files.
-    """
-    return _named([_open(path, um) for path in paths])
+def from_files(paths: Sequence[Path], um: float | None) -> list[Input]:
+    """Return files as images, not opened yet, all with a pixel size that was given or None."""
+    return _named([Input(_stem(path), path, um=um) for path in paths])
 
 
-def take_all(sources: Sequence[ImageSource], um: float | None) -> list[Input]:
-    """Take images that are open already, as `open_all` does files."""
-    return _named([Input(source.name, source.path, source, um or _size(source)) for source in sources])
+def from_sources(sources: Sequence[ImageSource], um: float | None) -> list[Input]:
+    """Return open images as `from_files` does files."""
+    return _named([Input(source.name, source.path, source, um) for source in sources])
 
 
-def _open(path: Path, um: float | None) -> Input:
-    try:
-        source = open_image(path)
-    except MicroSRError as error:
-        return Input(path.name.removesuffix(path.suffix) or path.name, path, None, fault=str(error))
-    return Input(source.name, path, source, um or _size(source))
-
-
-def _size(source: ImageSource) -> float | None:
-    sizes = source.placement.pixel_size_um
-    return None if sizes is None or min(sizes) <= 0 else sqrt(sizes[0] * sizes[1])
+def _stem(path: Path) -> str:
+    return path.name.removesuffix(path.suffix).removesuffix(".ome") or path.name
 
 
 def _named(inputs: list[Input]) -> list[Input]:

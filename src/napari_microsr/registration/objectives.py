@@ -21,8 +21,8 @@ class Objective:
 
     Attributes
     ----------
-    scale : float
-        Overview pixels per field pixel.
+    um : float
+        Size of a field pixel, by the overviews' pixel size.
     rotation_deg : float
         Angle of the camera, as in `Parts`.
     mirrored : bool
@@ -31,30 +31,27 @@ class Objective:
         Fields that agree.
     """
 
-    scale: float
+    um: float
     rotation_deg: float
     mirrored: bool
     size: int
 
 
-def ratios(overview: Input, field: Input, learned: Sequence[float] = ()) -> list[float]:
-    """Return the ratios of overview and field pixel sizes to try, the likeliest first.
+def guess_ratios(overview: Input, field: Input, learned: Sequence[float] = ()) -> list[float]:
+    """Return the ratios of pixel sizes to try where these are unknown, the likeliest first.
 
     Parameters
     ----------
     overview, field : Input
-        With their pixel sizes: where both are known there is one ratio. Else the magnifications in the
-        names of the files come first, then what other fields had, then what is usual.
+        The magnifications in their names come first.
     learned : sequence of float
-        Ratios of other fields.
+        Then come the ratios of other fields, then what is usual.
     """
-    if overview.um and field.um:
-        return [overview.um / field.um]
-    first = []
+    named = []
     if overview.magnification and field.magnification:
-        first.append(field.magnification / overview.magnification)
+        named.append(field.magnification / overview.magnification)
     found: list[float] = []
-    for ratio in (*first, *learned, *USUAL_RATIOS):
+    for ratio in (*named, *learned, *USUAL_RATIOS):
         # A search around one ratio covers its near neighbours.
         if all(abs(log(ratio / other)) > 0.07 for other in found):
             found.append(ratio)
@@ -68,7 +65,9 @@ def learn(placements: Iterable[FieldPlacement]) -> list[Objective]:
     what is left. Fewer than `FEWEST` fields make none.
     """
     left = [
-        parts(item.matrix_yx) for item in placements if item.status == "placed" and item.matrix_yx is not None
+        _Found(item.field_um, parts(item.matrix_yx))
+        for item in placements
+        if item.status == "placed" and item.matrix_yx is not None and item.field_um
     ]
     found = []
     while left:
@@ -81,17 +80,23 @@ def learn(placements: Iterable[FieldPlacement]) -> list[Objective]:
     return found
 
 
-def _alike(one: Parts, other: Parts) -> bool:
-    turn = (one.rotation_deg - other.rotation_deg + 180) % 360 - 180
+@dataclass(frozen=True)
+class _Found:
+    um: float
+    parts: Parts
+
+
+def _alike(one: _Found, other: _Found) -> bool:
+    turn = (one.parts.rotation_deg - other.parts.rotation_deg + 180) % 360 - 180
     return (
-        one.mirrored == other.mirrored
+        one.parts.mirrored == other.parts.mirrored
         and abs(turn) <= SAME_ANGLE_DEG
-        and abs(log(one.scale / other.scale)) <= SAME_SCALE
+        and abs(log(one.um / other.um)) <= SAME_SCALE
     )
 
 
-def _mean(group: list[Parts]) -> Objective:
-    scale = exp(sum(log(one.scale) for one in group) / len(group))
-    angles = [radians(one.rotation_deg) for one in group]
+def _mean(group: list[_Found]) -> Objective:
+    um = exp(sum(log(one.um) for one in group) / len(group))
+    angles = [radians(one.parts.rotation_deg) for one in group]
     angle = degrees(atan2(sum(map(sin, angles)), sum(map(cos, angles))))
-    return Objective(scale, angle, group[0].mirrored, len(group))
+    return Objective(um, angle, group[0].parts.mirrored, len(group))

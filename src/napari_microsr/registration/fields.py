@@ -1,0 +1,250 @@
+"""Many fields on many overviews: each on all of them, and the doubtful again with what the others taught."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import log
+
+from napari_microsr.core.image import ImageSource
+from napari_microsr.errors import MicroSRError
+from napari_microsr.registration.geometry import apply, corners, parts
+from napari_microsr.registration.inputs import Input
+from napari_microsr.registration.job import RegisterOptions
+from napari_microsr.registration.objectives import Objective, guess_ratios, learn
+from napari_microsr.registration.parallel import Crew, Shelf
+from napari_microsr.registration.place import Field, Overview, Prior, Search, place
+from napari_microsr.registration.placement import FieldPlacement
+
+Report = Callable[[int, FieldPlacement], None]
+
+#: How closely a field is searched with what is known of its objective, and how closely a doubtful one that
+#: was found without that knowledge must agree with it to be believed: by chance one in some thousand does.
+NARROW = {"max_rotation_deg": 3.0, "max_scale_error": 0.03}
+AGREES_DEG, AGREES_SCALE = 1.0, 0.01
+# Pixels of fields that are kept between the steps.
+_KEPT_BYTES = 1_500_000_000
+# Fields that decide whether the camera mirrors and which ratios there are.
+_PILOTS = 4
+_RANK = {"not_found": 0, "uncertain": 1, "placed": 2}
+
+
+@dataclass(frozen=True, eq=False)
+class Ground:
+    """An overview that fields are laid on.
+
+    Attributes
+    ----------
+    item : Input
+        Where it came from.
+    source : ImageSource
+        The image.
+    um : float or None
+        Size of a pixel.
+    ready : Overview
+        Prepared for the search. An unknown pixel size counts as 1 there: lengths are in its pixels then.
+    """
+
+    item: Input
+    source: ImageSource
+    um: float | None
+    ready: Overview
+
+    @property
+    def unit(self) -> float:
+        """The pixel size, or 1."""
+        return self.um or 1.0
+
+    @property
+    def shape_yx(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.source.height, self.source.width
+
+    @classmethod
+    def of(cls, item: Input, options: RegisterOptions, check: Callable[[], None]) -> "Ground":
+        """Open an overview and prepare it."""
+        source = item.open()
+        um = item.size_um(source)
+        return cls(item, source, um, Overview.prepare(source, um or 1.0, options.contrast, check))
+
+
+class Finder:
+    """Finds fields one at a time; can be asked from several threads.
+
+    Parameters
+    ----------
+    items : sequence of Input
+        The fields; they are known by their numbers here.
+    grounds : sequence of Ground
+        The overviews.
+    options : RegisterOptions
+        How to search.
+    crew : Crew
+        Whose check is called between steps.
+    """
+
+    def __init__(
+        self, items: Sequence[Input], grounds: Sequence[Ground], options: RegisterOptions, crew: Crew
+    ) -> None:
+        self.items, self.grounds, self.options, self.crew = items, grounds, options, crew
+        self.search = Search(options.transform, options.max_rotation_deg, options.max_scale_error)
+        self.narrow = Search(
+            options.transform,
+            min(NARROW["max_rotation_deg"], options.max_rotation_deg),
+            min(NARROW["max_scale_error"], options.max_scale_error),
+        )
+        #: Whether the camera mirrors, one answer for all fields; None while it is not known.
+        self.mirrored: bool | None = None
+        self.learned: list[Objective] = []
+        self.shelf = Shelf(self._prepare, _KEPT_BYTES)
+
+    def find(self, number: int) -> FieldPlacement:
+        """Search a field on every overview, until one holds it whole."""
+        item = self.items[number]
+        try:
+            field = self.shelf[number]
+            best = nowhere(item, field.shape_yx)
+            for ground in self.grounds:
+                for ratio in self._ratios(ground, field, item):
+                    prior = Prior(ratio, None, self.mirrored)
+                    found = self._place(field, ground, self.search, prior)
+                    best = better(best, found)
+                    if found.status == "placed" and _whole(found, ground):
+                        return found
+                    if found.status == "placed":
+                        break
+        except MicroSRError as error:
+            return nowhere(item, (0, 0), str(error))
+        return best
+
+    def find_again(self, number: int, found: FieldPlacement) -> FieldPlacement:
+        """Search a doubtful field with what is known of the objectives; believe one that agrees with them."""
+        if found.status == "uncertain" and any(agrees(found, objective) for objective in self.learned):
+            return replace(
+                found, status="placed", reason="Its scale and angle are those of the other fields."
+            )
+        best = found
+        try:
+            for ground in self.grounds:
+                for objective in self.learned:
+                    if self.may_be(self.shelf[number], ground, objective):
+                        prior = Prior(objective.um / ground.unit, objective.rotation_deg, objective.mirrored)
+                        best = better(best, self._place(self.shelf[number], ground, self.narrow, prior))
+        except MicroSRError as error:
+            return nowhere(self.items[number], (0, 0), str(error))
+        return best
+
+    def _place(self, field: Field, ground: Ground, search: Search, prior: Prior) -> FieldPlacement:
+        self.crew.check()
+        return place(field, ground.ready, search, prior, self.crew.check)
+
+    def _ratios(self, ground: Ground, field: Field, item: Input) -> list[float]:
+        """Overview pixels per field pixel to try."""
+        if ground.um and field.um and not self._looks_made_up(ground, field):
+            return [field.um / ground.um]
+        learned = [ground.unit / objective.um for objective in self.learned]
+        return [1 / ratio for ratio in guess_ratios(ground.item, item, learned)]
+
+    def _looks_made_up(self, ground: Ground, field: Field) -> bool:
+        """Say whether both files name about one pixel size, which no one would register: a default."""
+        given = self.options.overview_um or self.options.field_um
+        return not given and abs(log((field.um or 1) / (ground.um or 1))) < 0.01
+
+    def may_be(self, field: Field, ground: Ground, objective: Objective) -> bool:
+        """Say whether the nominal pixel size allows an objective."""
+        if not (ground.um and field.um) or self._looks_made_up(ground, field):
+            return True
+        reach = log(1 + self.options.max_scale_error) + 0.03
+        return abs(log(objective.um / field.um)) < reach
+
+    def _prepare(self, number: int) -> tuple[Field, int]:
+        item = self.items[number]
+        source = item.open()
+        size = source.height * source.width * source.channels * source.dtype.itemsize
+        return Field.prepare(source, item.size_um(source), self.options.contrast), size
+
+
+def find_all(finder: Finder, numbers: Sequence[int], report: Report) -> dict[int, FieldPlacement]:
+    """Find fields on the overviews.
+
+    The first few decide for all whether the camera mirrors. Those that stay doubtful are searched again with
+    the scale and angle that the placed ones share.
+
+    Parameters
+    ----------
+    finder : Finder
+        Knows the images.
+    numbers : sequence of int
+        The fields to find.
+    report : callable
+        Told of each field when it is found, and again when it is found better.
+
+    Raises
+    ------
+    Cancelled
+        If the progress was cancelled.
+    """
+    found: dict[int, FieldPlacement] = {}
+
+    def keep(number: int, placement: FieldPlacement) -> None:
+        if placement is not found.get(number):
+            found[number] = placement
+            report(number, placement)
+
+    crew, total = finder.crew, len(numbers)
+    pilots = list(numbers[:: max(1, total // _PILOTS)][:_PILOTS])
+    crew.run("fields", finder.find, pilots, keep, 0, total)
+    mirrors = [parts(p.matrix_yx).mirrored for p in found.values() if p.matrix_yx is not None and placed(p)]
+    if mirrors:
+        finder.mirrored = 2 * sum(mirrors) > len(mirrors)
+        turned = [n for n, p in found.items() if placed(p) and _mirrored(p) != finder.mirrored]
+        crew.run("fields", finder.find, turned, keep, len(pilots) - len(turned), total)
+    rest = [number for number in numbers if number not in found]
+    crew.run("fields", finder.find, rest, keep, len(pilots), total)
+    finder.learned = learn(found.values())
+    if finder.options.joint and finder.learned:
+        doubtful = [n for n, p in sorted(found.items()) if not placed(p) and min(p.shape_yx) > 0]
+        crew.run("doubtful fields", lambda n: finder.find_again(n, found[n]), doubtful, keep)
+    return found
+
+
+def nowhere(item: Input, shape_yx: tuple[int, int], reason: str = "") -> FieldPlacement:
+    """Return the placement of a field that is not found."""
+    path = None if item.path is None else str(item.path)
+    return FieldPlacement(item.name, path, None, shape_yx, "not_found", reason)
+
+
+def placed(placement: FieldPlacement) -> bool:
+    """Say whether a field is placed."""
+    return placement.status == "placed"
+
+
+def better(one: FieldPlacement, other: FieldPlacement) -> FieldPlacement:
+    """Return the surer of two; the first where they are equal, but never one without a reason."""
+    if not placed(one) and not one.reason:
+        return other
+    if (_RANK[other.status], other.score) > (_RANK[one.status], one.score):
+        return other
+    return one
+
+
+def agrees(placement: FieldPlacement, objective: Objective) -> bool:
+    """Say whether a placement has the scale and angle of an objective."""
+    assert placement.matrix_yx is not None
+    assert placement.field_um is not None
+    own = parts(placement.matrix_yx)
+    turn = (own.rotation_deg - objective.rotation_deg + 180) % 360 - 180
+    return (
+        own.mirrored == objective.mirrored
+        and abs(turn) <= AGREES_DEG
+        and abs(log(placement.field_um / objective.um)) <= AGREES_SCALE
+    )
+
+
+def _mirrored(placement: FieldPlacement) -> bool:
+    return placement.matrix_yx is not None and parts(placement.matrix_yx).mirrored
+
+
+def _whole(placement: FieldPlacement, ground: Ground) -> bool:
+    """Say whether an overview holds a field whole: no other then holds more of it."""
+    assert placement.matrix_yx is not None
+    there = apply(placement.matrix_yx, corners(placement.shape_yx))
+    return bool(((there >= -1) & (there <= ground.shape_yx)).all())
