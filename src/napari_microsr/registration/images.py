@@ -1,8 +1,9 @@
 """The images that placements speak of: opened by path, or handed in."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from napari_microsr.core.image import ImageSource, open_image
+from napari_microsr.core.image import ImageSource, Placement, open_image
 from napari_microsr.errors import InputError
 from napari_microsr.registration.placement import FieldPlacement, OverviewInfo
 
@@ -44,3 +45,15 @@ def image_of(entry: FieldPlacement | OverviewInfo, images: Images | None = None)
             "Register it again.",
         )
     return source
+
+
+def placed(source: ImageSource, yx_um: tuple[float, float], overview_um: float | None) -> ImageSource:
+    """Return the image at the origin with a pixel size; without one a pixel is the unit."""
+    unit = "um" if overview_um else "pixel"
+    old = source.placement
+    y, x = old.yx
+    scale, units = list(old.scale), list(old.units)
+    for axis, um in zip((y, x), yx_um, strict=True):
+        scale[axis], units[axis] = um, unit
+    shift = [0.0 if axis in (y, x) else t for axis, t in enumerate(old.translate)]
+    return replace(source, placement=Placement(old.axis_labels, tuple(units), tuple(scale), tuple(shift)))

@@ -25,12 +25,11 @@ from napari_microsr.registration.formats.store import (
     embedded,
     groups,
     in_plane,
-    placed,
     read_store,
     write_store,
 )
 from napari_microsr.registration.geometry import Matrix
-from napari_microsr.registration.images import Images
+from napari_microsr.registration.images import Images, placed
 from napari_microsr.registration.placement import FieldPlacement, OverviewInfo, Placements
 from napari_microsr.registration.streaming import layout_of
 

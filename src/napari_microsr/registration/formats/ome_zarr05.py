@@ -21,9 +21,9 @@ from napari_microsr.registration.formats.exchange import (
     lost,
     pixel_um,
 )
-from napari_microsr.registration.formats.store import Item, groups, placed, read_store, write_store
+from napari_microsr.registration.formats.store import Item, groups, read_store, write_store
 from napari_microsr.registration.geometry import Matrix, apply, parts
-from napari_microsr.registration.images import Images
+from napari_microsr.registration.images import Images, placed
 from napari_microsr.registration.placement import FieldPlacement, OverviewInfo, Placements
 
 VERSION = "0.5"

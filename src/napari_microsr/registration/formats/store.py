@@ -8,13 +8,13 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_microsr.core.image import ImageSource, Placement
+from napari_microsr.core.image import ImageSource
 from napari_microsr.core.ome_zarr import Layout
 from napari_microsr.core.output import check_output, writing
 from napari_microsr.core.progress import Progress, SilentProgress
@@ -124,18 +124,6 @@ def read_store(path: Path, version: str) -> tuple[Placements, dict[str, Any], di
         )
     placements = from_document(ours["placements"], str(path))
     return placements, ome, {group: _attributes(path / group, version)[0] for group in groups(placements)}
-
-
-def placed(source: ImageSource, yx_um: tuple[float, float], overview_um: float | None) -> ImageSource:
-    """Return the image at the origin with a pixel size; without one a pixel is the unit."""
-    unit = "um" if overview_um else "pixel"
-    old = source.placement
-    y, x = old.yx
-    scale, units = list(old.scale), list(old.units)
-    for axis, um in zip((y, x), yx_um, strict=True):
-        scale[axis], units[axis] = um, unit
-    shift = [0.0 if axis in (y, x) else t for axis, t in enumerate(old.translate)]
-    return replace(source, placement=Placement(old.axis_labels, tuple(units), tuple(scale), tuple(shift)))
 
 
 def embedded(matrix: Matrix, axes: str, onto: str) -> list[list[float]]:

@@ -1,0 +1,207 @@
+"""Merge: the overview and its fields as one image, at the finest pixel size or a chosen one."""
+
+import hashlib
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from napari_microsr.core.image import ImageSource
+from napari_microsr.core.job import Job
+from napari_microsr.core.output import check_output
+from napari_microsr.core.progress import Progress, SilentProgress
+from napari_microsr.errors import InputError, JobError
+from napari_microsr.registration.formats import read_placements
+from napari_microsr.registration.geometry import parts
+from napari_microsr.registration.images import Images, image_of, placed
+from napari_microsr.registration.placement import FieldPlacement, OverviewInfo, Placements
+
+
+class MergeJob(Job):
+    """Settings of a merge."""
+
+    task: ClassVar[str] = "merge"
+    execution_fields: ClassVar[frozenset[str]] = frozenset({"output", "restart"})
+
+    placements: Path
+    """File of placements that a registration wrote, NAME.json."""
+    output: Path
+    """Folder of the result, an OME-Zarr store NAME.ome.zarr."""
+    overview: str | None = None
+    """Name of the overview to fill, where there are several."""
+    um: float | None = Field(default=None, gt=0)
+    """Pixel size of the result in µm; empty takes that of the finest field."""
+    feather: float = Field(default=0.1, ge=0, le=0.5)
+    """Rim over which a field fades into what lies below, as a share of its shorter side."""
+    match_colours: bool = True
+    """Give each field the overview's brightness and contrast, channel by channel."""
+    uncertain: bool = False
+    """Merge the uncertain fields too."""
+    restart: bool = False
+    """Replace a finished or unfinished result of that name instead of resuming it."""
+
+    @field_validator("output")
+    @classmethod
+    def _name_the_store(cls, output: Path) -> Path:
+        return output if output.suffix == ".zarr" else output.with_name(output.name + ".ome.zarr")
+
+
+def merge(
+    job: MergeJob,
+    *,
+    placements: Placements | None = None,
+    images: Images | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Blend the placed fields over their overview, the finest on top, into an OME-Zarr pyramid.
+
+    The result covers the overview. It is computed tile by tile, so that memory does not grow with it, and an
+    interrupted run of the same job is resumed.
+
+    Parameters
+    ----------
+    job : MergeJob
+        What to do.
+    placements : Placements, optional
+        The placements, if they are not those of the file `job.placements`.
+    images : mapping, optional
+        Images by the name of their overview or field, for those that are not opened by their path.
+    progress : Progress, optional
+        Told of each field and tile; may cancel.
+
+    Returns
+    -------
+    pathlib.Path
+        The store.
+
+    Raises
+    ------
+    MicroSRError
+        If the placements or an image cannot be read or do not go together, or the store not be written.
+    Cancelled
+        If the progress asked to stop; the unfinished store stays and can be resumed.
+    """
+    from napari_microsr.registration.streaming import store_image
+
+    progress = progress or SilentProgress()
+    check_output(job.output, restart=job.restart)
+    placements = placements or read_placements(job.placements)
+    info = _overview(job, placements)
+    fields = chosen(placements, info, job.uncertain)
+    overview = _sized(image_of(info, images), info.um)
+    step = _step(job, info, fields)
+    mosaic, sources = _mosaic(job, overview, fields, step, images, progress)
+    fingerprint = {
+        "images": [overview.fingerprint(), *sources],
+        "placements": _digest(fields),
+        "step": step,
+        "feather": job.feather,
+        "match_colours": job.match_colours,
+    }
+    provenance = {**job.provenance(), "content": "result", "fields": [field.name for field in fields]}
+    return store_image(
+        mosaic, job.output, progress, fingerprint=fingerprint, provenance=provenance, restart=job.restart
+    )
+
+
+def chosen(placements: Placements, overview: OverviewInfo, uncertain: bool) -> list[FieldPlacement]:
+    """Return the fields that lie on an overview, the coarsest first.
+
+    Raises
+    ------
+    InputError
+        If none does.
+    """
+    statuses = {"placed", "uncertain"} if uncertain else {"placed"}
+    here = [f for f in placements.fields if f.overview == overview.name and f.matrix_yx is not None]
+    fields = [field for field in here if field.status in statuses]
+    if not fields:
+        doubtful = f", {len(here)} of them uncertain" if here else ""
+        raise InputError(
+            f"None of the {len(placements.fields)} fields is placed on {overview.name}{doubtful}.",
+            "Place fields first, or allow uncertain ones.",
+        )
+    return sorted(fields, key=lambda field: -_scale(field))
+
+
+def _overview(job: MergeJob, placements: Placements) -> OverviewInfo:
+    names = [overview.name for overview in placements.overviews]
+    if job.overview is None and len(names) > 1:
+        raise JobError(f"There are {len(names)} overviews.", f"Choose one: {', '.join(names[:8])}.")
+    for overview in placements.overviews:
+        if job.overview in (None, overview.name):
+            return overview
+    raise JobError(f"There is no overview {job.overview!r}.", f"Choose one of: {', '.join(names[:8])}.")
+
+
+def _step(job: MergeJob, overview: OverviewInfo, fields: list[FieldPlacement]) -> float:
+    """Return the side of a pixel of the result in pixels of the overview."""
+    if job.um is None:
+        return min(1.0, *map(_scale, fields))
+    if overview.um is None:
+        raise InputError(
+            f"The pixel size of {overview.name} is not known, so none can be chosen for the result.",
+            "Register with --overview-um, or leave the pixel size of the result empty.",
+        )
+    return job.um / overview.um
+
+
+def _sized(overview: ImageSource, um: float | None) -> ImageSource:
+    """Return the overview with the pixel size that the registration took, where its own is another."""
+    own = overview.placement.pixel_size_um
+    if um is None or (own is not None and np.allclose(own, um, rtol=1e-6)):
+        return overview
+    return placed(overview, (um, um), um)
+
+
+def _mosaic(
+    job: MergeJob,
+    overview: ImageSource,
+    fields: list[FieldPlacement],
+    step: float,
+    images: Images | None,
+    progress: Progress,
+) -> tuple[ImageSource, list[str]]:
+    """Return the merged image, still to be computed, and what tells the fields' images from others."""
+    from napari_microsr.registration import mosaic as over
+
+    opener = over.keep_open(lambda field: image_of(field, images))
+    overlays, fingerprints = [], []
+    for number, field in enumerate(fields):
+        progress.advance("measuring colours", number, len(fields))
+        source = opener(field)
+        over.check_planes(field, source, overview)
+        fingerprints.append(source.fingerprint())
+        if job.match_colours:
+            gain, offset = over.colour_match(field, source, overview)
+        else:
+            unit = over.full_scale(source.dtype, overview.dtype)
+            gain = np.full((overview.n_planes, overview.channels), unit)
+            offset = np.zeros_like(gain)
+        rim = job.feather * min(field.shape_yx)
+        overlays.append(over.Overlay(field, partial(opener, field), gain, offset, rim))
+    array = over.Mosaic(overview, overlays, step)
+    image = ImageSource.from_array(
+        array,
+        axes=array.axes,
+        rgb=overview.rgb,
+        placement=overview.placement.finer(1 / step),
+        name=f"{overview.name} merged",
+    )
+    return image, fingerprints
+
+
+def _scale(field: FieldPlacement) -> float:
+    assert field.matrix_yx is not None
+    return parts(field.matrix_yx).scale
+
+
+def _digest(fields: list[FieldPlacement]) -> str:
+    digest = hashlib.sha256()
+    for field in fields:
+        values: list[Any] = [field.name, field.shape_yx, field.matrix_yx, field.quadratic_yx]
+        for value in values:
+            digest.update(repr(value.tolist() if isinstance(value, np.ndarray) else value).encode())
+    return digest.hexdigest()
