@@ -6,21 +6,15 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_microsr.registration.bands import Array
+from napari_microsr.registration.compare import Comparison, Pair, Pose
 from napari_microsr.registration.geometry import parts
 from napari_microsr.registration.placement import Status
-from napari_microsr.registration.refine import (
-    Comparison,
-    Pair,
-    Pose,
-    Transform,
-    linearised,
-    shift_basis,
-)
+from napari_microsr.registration.refine import Transform, linearised, shift_basis
 
 #: Correlation from which a field is placed, and from which it is worth a person's look.
 PLACED_SCORE, UNCERTAIN_SCORE = 0.55, 0.35
 PLACED_AGREEMENT, PLACED_INLIERS = 0.5, 12
+NOWHERE = "No place on the overview looks like this field: it may be of another slide or region."
 _BLOCKS = 5, 6
 _BLOCK_SCORE = 0.3
 _BLOCK_SHIFT_PX = 1.5
@@ -55,7 +49,6 @@ def examine(
     comparison: Comparison,
     pair: Pair,
     pose: Pose,
-    field_shape: tuple[int, int],
     transform: Transform,
     inliers: int,
 ) -> Evidence:
@@ -65,7 +58,7 @@ def examine(
     blocks as clusters: what the blocks pull in different directions tells how far the whole may be off
     (Liang and Zeger, Biometrika 73 (1986) 13).
     """
-    slopes, misfit = linearised(comparison, pair, field_shape, transform)
+    slopes, misfit = linearised(comparison, pair, transform)
     pulls, normals, alike, power = [], [], [], []
     for block in _blocks(comparison.mask.shape):
         if comparison.mask[block].mean() < 0.3:
@@ -83,7 +76,7 @@ def examine(
     textured = np.array(power) > 0.1 * np.median(power)
     agrees = (np.array(alike) > _BLOCK_SCORE) & (moved < _BLOCK_SHIFT_PX)
     level_px = parts(pose.matrix).scale * pair.shrink
-    error = level_px * _expected(np.array(normals), np.array(pulls), field_shape, transform)
+    error = level_px * _expected(np.array(normals), np.array(pulls), pair.field_yx, transform)
     return Evidence(comparison.score, float(agrees[textured].mean()), inliers, comparison.overlap, error)
 
 
@@ -97,10 +90,7 @@ def judge(evidence: Evidence) -> tuple[Status, str]:
             f"The match is weak (correlation {evidence.score:.2f}): look whether it is right, then correct or"
             " confirm it."
         )
-    return (
-        "not_found",
-        "No place on the overview looks like this field: it may be of another slide or region.",
-    )
+    return "not_found", NOWHERE
 
 
 def _blocks(shape: tuple[int, int]) -> list[tuple[slice, slice]]:
@@ -124,20 +114,15 @@ def _shift(normal: NDArray[np.float64], pull: NDArray[np.float64]) -> float:
 def _expected(
     normals: NDArray[np.float64],
     pulls: NDArray[np.float64],
-    field_shape: tuple[int, int],
+    field_yx: tuple[int, int],
     transform: Transform,
 ) -> float:
     """Root mean square over the field of the fit's standard error, in template pixels."""
     normal = normals.sum(axis=0)
     inverse = np.linalg.inv(normal + np.eye(len(normal)) * (1e-6 * np.trace(normal) / len(normal) + 1e-9))
     spread = inverse @ (pulls.T @ pulls) @ inverse * len(pulls) / max(1, len(pulls) - len(normal) / 2)
-    v, u = np.array(field_shape) / max(field_shape)
+    v, u = np.array(field_yx) / max(field_yx)
     grid = [
         shift_basis(a * v, b * u, transform) for a in np.linspace(-1, 1, 5) for b in np.linspace(-1, 1, 5)
     ]
     return float(np.sqrt(np.mean([np.trace(basis @ spread @ basis.T) for basis in grid])))
-
-
-def share_known(image: Array) -> float:
-    """Return the share of pixels that are numbers."""
-    return float(np.isfinite(image).mean())

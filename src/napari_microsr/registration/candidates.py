@@ -1,0 +1,122 @@
+"""From first guesses to a refined pose: features, the search of all angles, and the walk down the levels."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import ceil, sqrt
+
+import numpy as np
+
+from napari_microsr.registration import features
+from napari_microsr.registration.compare import Pose, pair_at
+from napari_microsr.registration.geometry import Matrix, parts
+from napari_microsr.registration.grid import search, search_level
+from napari_microsr.registration.picture import Picture
+from napari_microsr.registration.prepared import Overview
+from napari_microsr.registration.refine import Transform, refine
+
+_FIELD_FEATURES = 1000
+_TOLERANCE_PX = 2.5
+_GRID_CANDIDATES = 6
+# Candidates that fall behind the best by this much of correlation are dropped at each level.
+_BEHIND = 0.15
+_HOPELESS = 0.15
+# Template pixels at the finest level of the refinement.
+_FINEST_PX = 200_000
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Where to look.
+
+    Attributes
+    ----------
+    ratio : float
+        Expected scale: overview pixels per field pixel.
+    scale_error : float
+        How far the scale may lie from it, as a share.
+    rotations_deg : tuple of float
+        Centre and half width of the allowed angles.
+    """
+
+    ratio: float
+    scale_error: float
+    rotations_deg: tuple[float, float]
+
+    @property
+    def scales(self) -> tuple[float, float]:
+        """Least and largest scale, with a little room for the refinement."""
+        return self.ratio * (1 - self.scale_error) * 0.98, self.ratio * (1 + self.scale_error) * 1.02
+
+
+def from_features(
+    picture: Picture, overview: Overview, bounds: Bounds, mirrored: bool
+) -> tuple[Pose, int] | None:
+    """Guess a pose from features, with their number; None where too few agree or OpenCV is missing."""
+    if not features.available():
+        return None
+    factor = picture.factor_near(overview.base / bounds.ratio)
+    density = picture.level(factor)
+    flip = np.eye(3)
+    if mirrored:
+        density = density[:, ::-1]
+        flip[1, 1], flip[1, 2] = -1, density.shape[1] * factor - 1
+    guessed = features.guess(
+        features.detect(density, factor, _FIELD_FEATURES),
+        overview.features,
+        tolerance=_TOLERANCE_PX * overview.base,
+        scales=bounds.scales,
+        rotations_deg=bounds.rotations_deg,
+    )
+    return None if guessed is None else (Pose(guessed[0] @ flip), guessed[1])
+
+
+def from_grid(
+    picture: Picture, overview: Overview, bounds: Bounds, mirrored: bool, check: Callable[[], None]
+) -> tuple[list[Pose], int]:
+    """Find the best poses of a search over all angles and scales, and the level it was done at."""
+    assert overview.picture is not None
+    level = search_level(picture.shape_yx, overview.shape_yx, bounds.ratio, overview.base)
+    found = search(
+        picture,
+        overview.picture,
+        level,
+        bounds.scales,
+        bounds.rotations_deg,
+        mirrored,
+        _GRID_CANDIDATES,
+        check,
+    )
+    return [Pose(one.matrix, score=one.score) for one in found], level
+
+
+def finest_level(shape_yx: tuple[int, int], scale: float) -> int:
+    """Return the finest level whose template is small enough to be quick and large enough to be exact."""
+    return max(1, ceil(sqrt(shape_yx[0] * shape_yx[1] * scale**2 / _FINEST_PX)))
+
+
+def ladder(shape_yx: tuple[int, int], matrix: Matrix, base: int, start: int) -> list[int]:
+    """Levels from `start` to the finest, each about half the one before; coarse ones multiples of `base`."""
+    finest = finest_level(shape_yx, parts(matrix).scale)
+    levels = [finest]
+    while levels[0] < start:
+        coarser = base if levels[0] < base <= 3 * levels[0] else 2 * levels[0]
+        levels.insert(0, min(coarser, start))
+    return levels
+
+
+def descend(
+    picture: Picture, overview: Overview, poses: list[Pose], levels: list[int], transform: Transform
+) -> Pose | None:
+    """Refine candidates level by level and drop those that fall behind; a richer transform comes last."""
+    assert overview.picture is not None
+    for level in levels:
+        last = level == levels[-1]
+        better = []
+        for pose in poses[: 1 if last else None]:
+            pair = pair_at(picture, overview.picture, pose.matrix, level, order=3 if last else 1)
+            walked = refine(pair, pose, transform if last else "similarity") if pair else None
+            if walked is not None and walked.score > _HOPELESS:
+                better.append(walked)
+        better.sort(key=lambda pose: -pose.score)
+        poses = [pose for pose in better if pose.score > better[0].score - _BEHIND]
+    return poses[0] if poses else None
