@@ -18,6 +18,7 @@ from napari_microsr.registration.geometry import Matrix, apply
 Pixels = NDArray[np.uint8]
 
 WAVELENGTH_UM = 0.55
+_NOISE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -194,12 +195,16 @@ def _record(image: Pixels, light: Light, rng: Generator) -> Pixels:
     x = (np.arange(w) - light.centre_yx[1] * (w - 1)) ** 2
     shade = (1 - light.vignette * (y + x) / ((h / 2) ** 2 + (w / 2) ** 2)).astype(np.float32)
     seen = np.empty_like(image)
-    # One drawing of noise serves over and over: a prime number of values, so that no pattern meets itself.
-    noise = rng.standard_normal(1_000_003, dtype=np.float32) * np.float32(light.noise)
+    # One drawing of noise serves many times, each time from another value on. Half a grey level rounds.
+    noise = rng.standard_normal(_NOISE + w, dtype=np.float32) * np.float32(light.noise) + np.float32(0.5)
+    height = max(1, _NOISE // 4 // w)
     for channel, source in enumerate(light.channels):
-        plane = table[channel][image[..., source]] * shade + np.resize(
-            np.roll(noise, channel * 99_991), (h, w)
-        )
-        seen[..., channel] = np.clip(np.rint(plane), 0, 255)
+        for top in range(0, h, height):
+            rows = slice(top, top + height)
+            lit = table[channel][image[rows, :, source]]
+            lit *= shade[rows]
+            start = rng.integers(len(noise) - lit.size + 1)
+            lit += noise[start : start + lit.size].reshape(lit.shape)
+            seen[rows, :, channel] = np.clip(lit, 0, 255, out=lit)
     compressed: Pixels = jpeg8_decode(jpeg8_encode(seen, level=light.jpeg))
     return compressed
