@@ -82,7 +82,7 @@ class TestPlaces:
         assert result.shape == tuple(int(np.ceil(size / step - 1e-6)) for size in SHAPE)
         expected = specimen(places(result.shape, step))
         rim = int(np.ceil(3 / step))  # there the overview has no neighbours to interpolate with
-        # Averaging over coarse pixels costs contrast; a shift by a fifth of their size would cost 0.04 * step.
+        # Averaging over coarse pixels costs contrast, a shift by a fifth of their size costs 0.04 * step.
         assert np.abs(result - expected)[rim:-rim, rim:-rim].max() < 0.001 + 0.015 * step**2
 
     def test_the_pixel_size_and_origin_are_those_of_the_overviews_area(self, tmp_path, scene):
