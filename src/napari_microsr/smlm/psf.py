@@ -16,8 +16,8 @@ CUT_SIGMA = 5.0
 RINGS_SIGMA = 12.0
 #: Standard deviation of a Gaussian as wide at half its height as the Airy pattern [lambda / (2 pi NA)].
 AIRY_SIGMA_V = 2 * 1.61634 / 2.35482
-# Emitters drawn at once: what lies in memory is this times the pixels of a PSF.
-CHUNK = 8192
+# Pixels drawn at once, in all patches together, if the stack has no more.
+CHUNK_PX = 2**20
 TABLE_STEP = 0.05
 
 
@@ -55,12 +55,15 @@ def expected_photons(
     emitters = np.stack(
         [np.atleast_1d(np.asarray(v, np.float64)) for v in (frame, x, y, photons, sigma_px)], axis=1
     )
-    emitters = emitters[np.argsort(emitters[:, 4], kind="stable")]
+    emitters = emitters[np.argsort(-emitters[:, 4], kind="stable")]
     stack = np.zeros(n_frames * height * width)
     cut = CUT_SIGMA if psf == "gaussian" else RINGS_SIGMA
-    for start in range(0, len(emitters), CHUNK):
-        t, cx, cy, n, sigma = emitters[start : start + CHUNK].T
-        reach = int(np.ceil(cut * sigma.max()))
+    start = 0
+    while start < len(emitters):
+        reach = int(np.ceil(cut * emitters[start, 4]))  # of the widest that is left
+        chunk = max(1, max(CHUNK_PX, stack.size) // (2 * reach + 1) ** 2)
+        t, cx, cy, n, sigma = emitters[start : start + chunk].T
+        start += chunk
         rows, columns = (
             np.rint(c)[:, None].astype(np.int64) + np.arange(-reach, reach + 1) for c in (cy, cx)
         )
