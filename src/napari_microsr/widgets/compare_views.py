@@ -13,6 +13,7 @@ from napari_microsr.widgets.layers import source_from_layer
 from napari_microsr.widgets.placed_layers import PlacedLayers
 from napari_microsr.widgets.placement_book import PlacementBook
 from napari_microsr.widgets.placement_layers import plane_to_world
+from napari_microsr.widgets.solo import Solo
 
 if TYPE_CHECKING:
     import napari
@@ -23,6 +24,11 @@ FLICKER_MS = 500
 _REDRAW_MS = 100
 #: Largest difference shown, in standard deviations of the field.
 _DIFFERENCE_SPAN = 3.0
+
+
+def is_view(layer: Image) -> bool:
+    """Whether a layer is the picture of a view, and not an image of the user."""
+    return bool(layer.metadata.get("microsr", {}).get("view"))
 
 
 class CompareViews(QObject):
@@ -47,7 +53,7 @@ class CompareViews(QObject):
         self._viewer, self._layers, self._book = viewer, layers, book
         self._view: View = "none"
         self._name: str | None = None
-        self._hidden: Image | None = None
+        self._solo, self._others = Solo(viewer), Solo(viewer)
         self._picture: Image | None = None
         self._opacities: dict[Image, float] = {}
         self._by_verdict = False
@@ -74,10 +80,12 @@ class CompareViews(QObject):
         if self._view == "none":
             return
         try:
-            self._needed()
+            field, _, _ = self._needed()
         except InputError:
             self._view, self._name = "none", None
             raise
+        # What else covers the overview here would be compared, too.
+        self._others.hide(layer for layer in self._layers.above_overviews() if layer is not field)
         if self._view == "flicker":
             self._flicker.start()
         else:
@@ -122,7 +130,7 @@ class CompareViews(QObject):
             self._picture.data, self._picture.affine = pixels, affine
             return
         active = self._viewer.layers.selection.active
-        self._hide(field)
+        self._solo.hide([field])
         look = {"colormap": "magma", "contrast_limits": (0.0, _DIFFERENCE_SPAN)}
         self._picture = self._viewer.add_image(
             pixels,
@@ -130,8 +138,9 @@ class CompareViews(QObject):
             affine=affine,
             units=overview.units[-2:],
             axis_labels=overview.axis_labels[-2:],
-            rgb=self._view == "checkerboard",
-            **(look if self._view == "difference" else {}),
+            rgb=board,
+            metadata={"microsr": {"view": self._view}},
+            **({} if board else look),
         )
         if active is not None:
             self._viewer.layers.selection.active = active
@@ -140,25 +149,16 @@ class CompareViews(QObject):
         field = self._layers.field(self._name or "")
         if field is None:
             self.show("none", None)
-        elif self._hidden is None:
-            self._hide(field)
+        elif field.visible:
+            self._solo.hide([field])
         else:
-            self._unhide()
-
-    def _hide(self, field: Image) -> None:
-        if field.visible:
-            field.visible = False
-            self._hidden = field
-
-    def _unhide(self) -> None:
-        if self._hidden is not None:
-            self._hidden.visible = True
-            self._hidden = None
+            self._solo.restore()
 
     def _clear(self) -> None:
         self._flicker.stop()
         self._redraw.stop()
-        self._unhide()
+        self._solo.restore()
+        self._others.restore()
         if self._picture is not None and self._picture in self._viewer.layers:
             self._viewer.layers.remove(self._picture)
         self._picture = None

@@ -12,6 +12,7 @@ from napari_microsr.registration.geometry import Matrix
 from napari_microsr.widgets.landmark_fit import fit_points
 from napari_microsr.widgets.placed_layers import PlacedLayers
 from napari_microsr.widgets.placement_layers import plane_to_world
+from napari_microsr.widgets.solo import Solo
 
 if TYPE_CHECKING:
     import napari
@@ -52,6 +53,7 @@ class Landmarks(QObject):
         self._images: list[Image] = []
         self._marks: list[Points] = []
         self._counts = [0, 0]
+        self._solo, self._others = Solo(viewer), Solo(viewer)
         self._turn = QTimer(self)
         self._turn.setSingleShot(True)
         self._turn.timeout.connect(self._next)
@@ -68,6 +70,7 @@ class Landmarks(QObject):
         """
         self.end()
         self.name, self._images, self._counts = name, [field, overview], [0, 0]
+        self._others.hide(layer for layer in self._layers.above_overviews() if layer is not field)
         world = _SIZE * float(np.ptp(field.extent.world[:, -2:], axis=0).min())
         for image, (where, symbol, colour) in zip(self._images, _LOOKS, strict=True):
             to_world = plane_to_world(image)
@@ -93,6 +96,8 @@ class Landmarks(QObject):
         for marks in self._marks:
             if marks in self._viewer.layers:
                 self._viewer.layers.remove(marks)
+        self._solo.restore()
+        self._others.restore()
         self.name, self._images, self._marks = None, [], []
 
     @property
@@ -138,9 +143,14 @@ class Landmarks(QObject):
         self.changed.emit()
 
     def _next(self) -> None:
-        """Let the user mark the image that has fewer marks, the field first."""
+        """Let the user mark the image that has fewer marks, the field first; it hides the overview."""
         if not self.present:
             return
-        behind = self._marks[int(len(self._marks[0].data) > len(self._marks[1].data))]
+        below = len(self._marks[0].data) > len(self._marks[1].data)
+        if below:
+            self._solo.hide([self._images[0]])
+        else:
+            self._solo.restore()
+        behind = self._marks[below]
         self._viewer.layers.selection.active = behind
         behind.mode = "add"

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 NAME = "Field outlines"
 #: Told apart by people who cannot tell red from green, too (Okabe and Ito).
 COLOURS: dict[Status, str] = {"placed": "#009E73", "uncertain": "#E69F00", "not_found": "#D55E00"}
-_WIDTH = 0.006
+#: Width of the lines, as a share of the smallest field's longer side.
+_WIDTH = 0.015
 
 
 class Outlines:
@@ -47,14 +48,16 @@ class Outlines:
                 self.layer = None
             return
         polygons = [outline(placement, overview) for placement, overview in placed]
-        sides = [float(np.ptp(polygon, axis=0).max()) for polygon in polygons]
+        # One width for all: that of a 10x field would cover a 40x field.
+        width = _WIDTH * min(float(np.ptp(polygon, axis=0).max()) for polygon in polygons)
         look: dict[str, Any] = {
             "shape_type": ["polygon"] * len(polygons),
             "edge_color": [COLOURS[placement.status] for placement, _ in placed],
             "face_color": ["transparent"] * len(polygons),
-            "edge_width": [_WIDTH * side for side in sides],
+            "edge_width": [width] * len(polygons),
         }
         features = _features([placement for placement, _ in placed])
+        text = {"string": "{name}", "anchor": "upper_left", "size": 9, "color": look["edge_color"]}
         if self.layer is None:
             overview = placed[0][1]
             self.layer = self._viewer.add_shapes(
@@ -65,13 +68,14 @@ class Outlines:
                 opacity=1.0,
                 units=overview.units[-2:],
                 axis_labels=overview.axis_labels[-2:],
-                text={"string": "{name}", "anchor": "upper_left", "size": 8, "color": "black"},
+                text=text,
             )
             self.layer.editable = False
         else:
             self.layer.data = []
             self.layer.add(polygons, **look)
             self.layer.features = features
+            self.layer.text = text
 
 
 def _features(placements: list[FieldPlacement]) -> dict[str, list[Any]]:

@@ -3,12 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image
+from napari.layers import Image, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_microsr.registration.formats.exchange import best_affine
 from napari_microsr.registration.geometry import Matrix
-from napari_microsr.registration.placement import FieldPlacement
+from napari_microsr.registration.placement import FieldPlacement, Placements
 from napari_microsr.widgets.outlines import Outlines
 from napari_microsr.widgets.placement_book import PlacementBook
 from napari_microsr.widgets.placement_layers import (
@@ -53,6 +53,7 @@ class PlacedLayers(QObject):
         self._overviews: dict[str, Image] = {}
         self._fields: dict[str, Image] = {}
         self._before: dict[str, Transform] = {}
+        self._laid: set[str] = set()
         self._placing = False
         self.outlines = Outlines(viewer)
         self._timer = QTimer(self)
@@ -90,6 +91,18 @@ class PlacedLayers(QObject):
         """Names of the overviews whose layers are there."""
         return [name for name in self._overviews if self.overview(name) is not None]
 
+    def above_overviews(self) -> list[Layer]:
+        """Return the layers of all fields, and the outlines."""
+        layers: list[Layer] = [layer for name in self._fields if (layer := self.field(name)) is not None]
+        return [*layers, *([self.outlines.layer] if self.outlines.layer is not None else [])]
+
+    def hide_lost(self) -> None:
+        """Hide the fields that have no place: they lie where they do not belong."""
+        for placement in self._book:
+            layer = self.field(placement.name)
+            if layer is not None and placement.matrix_yx is None:
+                layer.visible = False
+
     def placed(self) -> list[tuple[FieldPlacement, Image]]:
         """Return the fields that have a place on an overview that is there."""
         found = [(p, self.overview(p.overview)) for p in self._book if p.matrix_yx is not None]
@@ -104,7 +117,7 @@ class PlacedLayers(QObject):
         """Whether the field's layer lies elsewhere than its placement says."""
         placement = self._book.get(name)
         if placement is None or placement.overview is None or placement.matrix_yx is None:
-            return False
+            return name in self._laid
         now = self.matrix(name, placement.overview)
         if now is None:
             return False
@@ -115,6 +128,7 @@ class PlacedLayers(QObject):
     def show(self, name: str) -> None:
         """Lay a field's layer where its placement says, or back where it was before there was one."""
         placement, layer = self._book.get(name), self.field(name)
+        self._laid.discard(name)
         if layer is not None:
             below = None if placement is None else self.overview(placement.overview)
             self._placing = True
@@ -126,11 +140,51 @@ class PlacedLayers(QObject):
             self._placing = False
         self._timer.start()
 
+    def lay(self, name: str, overview: str, matrix_yx: Matrix) -> None:
+        """Lay a field's layer on an overview before there is a placement that says so."""
+        layer, below = self.field(name), self.overview(overview)
+        if layer is not None and below is not None:
+            self._placing = True
+            place_layer(layer, below, matrix_yx)
+            self._raise(layer, below)
+            self._placing = False
+            self._laid.add(name)
+
     def add(self, name: str, arguments: dict[str, Any]) -> Image:
         """Add the layer of a field; `show` lays it in its place."""
-        layer = self._viewer.add_image(**{**arguments, "name": name})
+        layer = self.add_image(name, arguments)
         self.take_field(name, layer)
         return layer
+
+    def add_image(self, name: str, arguments: dict[str, Any]) -> Image:
+        """Add an image that is neither overview nor field, such as all of them merged, below the outlines."""
+        layer = self._viewer.add_image(name=name, **arguments)
+        if (outlines := self.outlines.layer) in self._viewer.layers:
+            self._viewer.layers.move(len(self._viewer.layers) - 1, self._viewer.layers.index(outlines))
+        return layer
+
+    def adopt(self, placements: Placements, arguments: dict[str, Any]) -> None:
+        """Find the layers of placements by their names, or add them.
+
+        Parameters
+        ----------
+        placements : Placements
+            What comes from a file.
+        arguments : dict
+            Arguments of `add_image` for images that no layer shows yet, by their names; None for those that
+            cannot be opened.
+        """
+        layers = {layer.name: layer for layer in self._viewer.layers if isinstance(layer, Image)}
+        for overview in placements.overviews:
+            if arguments.get(overview.name) is not None:
+                layers[overview.name] = self.add_image(overview.name, arguments[overview.name])
+            if overview.name in layers and self.overview(overview.name) is None:
+                self.take_overview(overview.name, layers[overview.name])
+        for field in placements.fields:
+            if arguments.get(field.name) is not None:
+                self.add(field.name, arguments[field.name])
+            elif field.name in layers and self.field(field.name) is None:
+                self.take_field(field.name, layers[field.name])
 
     def draw(self) -> None:
         """Draw the outlines."""

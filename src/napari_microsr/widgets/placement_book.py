@@ -58,6 +58,11 @@ class PlacementBook(QObject):
         self.overviews |= {overview.name: overview for overview in result.overviews}
         for placement in result.fields:
             self.put(placement)
+        # They may have come in another order than they were given.
+        given = {placement.name: self._fields[placement.name] for placement in result.fields}
+        self._fields = given | self._fields
+        if given:
+            self.changed.emit(next(iter(given)))
 
     def lock(self, name: str, locked: bool) -> None:
         """Keep a placement as it is in later runs, or not. That is no step of the history."""

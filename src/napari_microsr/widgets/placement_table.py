@@ -139,7 +139,8 @@ class PlacementTable(QTableView):
         self._sorted.setSortRole(Qt.ItemDataRole.UserRole)
         self.setModel(self._sorted)
         self.setSortingEnabled(True)
-        self._sorted.sort(-1)  # as they came, until a title is clicked
+        # As they came, until a title is clicked.
+        self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
         self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -161,21 +162,21 @@ class PlacementTable(QTableView):
         rows = self.selectionModel().selectedRows()
         return self._model.rows[self._sorted.mapToSource(rows[0]).row()].name if rows else None
 
-    def choose(self, name: str) -> None:
-        """Choose a field as if the user had clicked on it."""
+    def choose(self, name: str, *, quiet: bool = False) -> None:
+        """Choose a field as if the user had clicked on it; `quiet` leaves the view as it is."""
+        before, self._quiet = self._quiet, quiet or self._quiet
         for row, placement in enumerate(self._model.rows):
             if placement.name == name:
                 self.selectRow(self._sorted.mapFromSource(self._model.index(row, 0)).row())
+        self._quiet = before
 
     def _chosen(self, *_: object) -> None:
         name = self.current()
+        self._kept = name or self._kept
         if name is not None and not self._quiet:
-            self._kept = name
             self.chosen.emit(name)
 
     def _choose_kept(self) -> None:
         """Choose the same field after the rows have changed; the view stays as it is."""
         if self._kept is not None:
-            self._quiet = True
-            self.choose(self._kept)
-            self._quiet = False
+            self.choose(self._kept, quiet=True)
