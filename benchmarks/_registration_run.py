@@ -1,7 +1,6 @@
 """Run the cases of the registration benchmark; each result is a line of JSON, so that a run can go on."""
 
 import json
-import resource
 import subprocess
 import time
 from collections.abc import Iterable
@@ -113,11 +112,6 @@ def judge(
         prepared_s,
         commit,
     )
-
-
-def peak_mb() -> float:
-    """Return the peak of this process's memory so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _error(found: FieldPlacement, scene: Scene) -> float | None:
