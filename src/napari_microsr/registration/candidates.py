@@ -17,9 +17,12 @@ from napari_microsr.registration.refine import Transform, refine
 _FIELD_FEATURES = 1000
 _TOLERANCE_PX = 2.5
 _GRID_CANDIDATES = 6
-# Candidates that fall behind the best by this much of correlation are dropped at each level.
-_BEHIND = 0.15
-_HOPELESS = 0.15
+# Dropped at each level: candidates that fall behind the best by so much of correlation, or correlate less
+# than any true one does, or are more than these.
+_BEHIND, _HOPELESS, _KEPT = 0.15, 0.25, 3
+# On the way down a placement need only stay within reach of the next level.
+_STEPS, _REST_PX = 4, 0.1
+_LAST_STEPS, _LAST_REST_PX = 8, 0.02
 # Template pixels at the finest level of the refinement.
 _FINEST_PX = 200_000
 
@@ -114,9 +117,14 @@ def descend(
         better = []
         for pose in poses[: 1 if last else None]:
             pair = pair_at(picture, overview.picture, pose.matrix, level, order=3 if last else 1)
-            walked = refine(pair, pose, transform if last else "similarity") if pair else None
+            if pair is None:
+                continue
+            if last:
+                walked = refine(pair, pose, transform, _LAST_STEPS, _LAST_REST_PX)
+            else:
+                walked = refine(pair, pose, "similarity", _STEPS, _REST_PX)
             if walked is not None and walked.score > _HOPELESS:
                 better.append(walked)
         better.sort(key=lambda pose: -pose.score)
-        poses = [pose for pose in better if pose.score > better[0].score - _BEHIND]
+        poses = [pose for pose in better[:_KEPT] if pose.score > better[0].score - _BEHIND]
     return poses[0] if poses else None

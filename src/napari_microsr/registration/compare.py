@@ -53,6 +53,8 @@ class Pair:
     ----------
     template, known : float32, (h, w)
         The shrunk field with 0 where it is NaN, and 1 where it is known.
+    template_band : float32, (h, w)
+        The template band-passed as a whole.
     window : float32, (H, W)
         The part of the shrunk overview around the field, as cubic spline coefficients where `order` is 3.
     window_known : float32 or None
@@ -61,8 +63,8 @@ class Pair:
         From template pixel to field pixel, and from overview pixel to window pixel.
     shrink : int
         Field pixels per template pixel.
-    low, high : float
-        Widths (sigma) of the band-pass in template pixels.
+    widths : tuple of float
+        Lower and upper width (sigma) of the band-pass in template pixels.
     order : int
         Of the interpolation.
     field_yx : tuple of int
@@ -71,13 +73,13 @@ class Pair:
 
     template: Array
     known: Array
+    template_band: Array
     window: Array
     window_known: Array | None
     to_field: Matrix
     to_window: Matrix
     shrink: int
-    low: float
-    high: float
+    widths: tuple[float, float]
     order: int
     field_yx: tuple[int, int]
 
@@ -111,11 +113,14 @@ def pair_at(field: Picture, overview: Picture, matrix: Matrix, level: int, order
     known, window_known = np.isfinite(template), np.isfinite(window)
     shift = np.eye(3)
     shift[:2, 2] = -low
-    window = np.where(window_known, window, 0).astype(np.float32)
+    window = np.where(window_known, window, np.float32(0))
     pitch = scale * factor / level
+    widths = _OPTICS_PX / level / pitch, _HIGH.get(level, _COARSE_HIGH) / pitch
+    template = np.where(known, template, np.float32(0))
     return Pair(
-        template=np.where(known, template, 0).astype(np.float32),
+        template=template,
         known=known.astype(np.float32),
+        template_band=_band(template, widths, None),
         window=ndimage.spline_filter(window, order, output=np.float32, mode="mirror")
         if order > 1
         else window,
@@ -123,8 +128,7 @@ def pair_at(field: Picture, overview: Picture, matrix: Matrix, level: int, order
         to_field=enlarging(factor),
         to_window=shift @ np.linalg.inv(enlarging(level)),
         shrink=factor,
-        low=_OPTICS_PX / level / pitch,
-        high=_HIGH.get(level, _COARSE_HIGH) / pitch,
+        widths=widths,
         order=order,
         field_yx=field.shape_yx,
     )
@@ -185,14 +189,15 @@ def compare(pair: Pair, pose: Pose) -> Comparison | None:
         pair.window, places, order=pair.order, output=np.float32, mode="mirror", prefilter=False
     )
     weight = None if share == 1 else mask
-    bands = [_normalised(_band(image, pair, weight), mask) for image in (pair.template, under)]
-    if bands[0] is None or bands[1] is None:
+    own = pair.template_band if weight is None else _band(pair.template, pair.widths, weight)
+    field, overview = _normalised(own, mask), _normalised(_band(under, pair.widths, weight), mask)
+    if field is None or overview is None:
         return None
-    return Comparison(bands[0], bands[1], mask, float((bands[0] * bands[1]).sum() / mask.sum()), share)
+    return Comparison(field, overview, mask, float((field * overview).sum() / mask.sum()), share)
 
 
-def _band(image: Array, pair: Pair, weight: Array | None) -> Array:
-    return blurred(image, pair.low, weight) - blurred(image, pair.high, weight)
+def _band(image: Array, widths: tuple[float, float], weight: Array | None) -> Array:
+    return blurred(image, widths[0], weight) - blurred(image, widths[1], weight)
 
 
 def _normalised(image: Array, mask: Array) -> Array | None:

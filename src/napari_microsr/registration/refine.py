@@ -22,8 +22,8 @@ def refine(
     pair: Pair,
     pose: Pose,
     transform: Transform,
-    steps: int = 8,
-    rest_px: float = 0.01,
+    steps: int,
+    rest_px: float,
 ) -> Pose | None:
     """Walk from a pose to the best one nearby.
 
