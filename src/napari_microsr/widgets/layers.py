@@ -143,11 +143,15 @@ def visible_region(viewer: "napari.viewer.Viewer", layer: Image, source: ImageSo
     )
     if y.start >= y.stop or x.start >= x.stop:
         return None
-    here = np.rint(layer.world_to_data(viewer.dims.point)).astype(int)
+    return Region(visible_plane(viewer, layer, source), y, x)
+
+
+def visible_plane(viewer: "napari.viewer.Viewer", layer: Image, source: ImageSource) -> int:
+    """Return the number of the plane of a layer that the sliders show, or that is next to it."""
+    here = np.rint(layer.world_to_data(viewer.dims.point[-layer.ndim :])).astype(int)
     placed = [axis for axis in source.axes if not (source.rgb and axis == "c")]
     places = [
         int(np.clip(here[placed.index(axis)], 0, size - 1))
         for axis, size in zip(source.plane_axes, source.plane_shape, strict=True)
     ]
-    plane = int(np.ravel_multi_index(places, source.plane_shape)) if places else 0
-    return Region(plane, y, x)
+    return int(np.ravel_multi_index(places, source.plane_shape)) if places else 0

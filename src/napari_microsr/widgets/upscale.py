@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
 from napari_microsr.core.image import open_image
 from napari_microsr.errors import InputError, JobError, MicroSRError
@@ -13,6 +13,7 @@ from napari_microsr.superres.job import UpscaleJob, upscale
 from napari_microsr.superres.suitability import check_channels, mismatches
 from napari_microsr.widgets.form import CheckBox, form_layout, tooltip
 from napari_microsr.widgets.job_widget import JobWidget
+from napari_microsr.widgets.layer_picker import LayerPicker
 from napari_microsr.widgets.layers import as_file, file_of, source_from_layer, visible_region
 from napari_microsr.widgets.live import Content, LiveResult
 from napari_microsr.widgets.model_picker import ModelPicker
@@ -51,11 +52,7 @@ class UpscaleWidget(JobWidget):
 
     def build(self, layout: QVBoxLayout) -> None:
         """Add the pickers of layer, model and output."""
-        self.layer_box = QComboBox()
-        self.layer_box.setObjectName("layer")
-        self.layer_box.setToolTip(tooltip("Image layer to super-resolve; of a pyramid the finest level."))
-        self.layer_box.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.layer_box.setMinimumContentsLength(12)
+        self.layer_box = LayerPicker("Image layer to super-resolve; of a pyramid the finest level.")
         self.models = ModelPicker(("super-resolution", "restoration"))
         self.models.setToolTip(tooltip(UpscaleJob.model_fields["model"].description or ""))
         self.warning = QLabel()
@@ -78,23 +75,12 @@ class UpscaleWidget(JobWidget):
     @property
     def layer(self) -> Image | None:
         """The chosen layer."""
-        layer: Image | None = self.layer_box.currentData()
-        return layer
+        return self.layer_box.layer
 
     def list_layers(self, _event: object = None) -> None:
-        """Offer the viewer's image layers, the last one on top; results of runs are offered too."""
-        chosen = self.layer
-        active = self._viewer.layers.selection.active
+        """Offer the viewer's image layers; results of runs are offered too."""
         images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
-        self.layer_box.blockSignals(True)
-        self.layer_box.clear()
-        for layer in images:
-            self.layer_box.addItem(layer.name, layer)
-        wanted = chosen if chosen in images else active
-        if images:
-            self.layer_box.setCurrentIndex(images.index(wanted) if wanted in images else len(images) - 1)
-        self.layer_box.blockSignals(False)
-        if self.layer is not chosen:
+        if self.layer_box.offer(images, self._viewer.layers.selection.active):
             self._chosen()
 
     def job(self) -> UpscaleJob:

@@ -1,0 +1,281 @@
+"""The dock widget Localise."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image
+from qtpy.QtWidgets import QLabel, QPushButton, QTabWidget, QVBoxLayout, QWidget
+
+from napari_microsr.errors import InputError, JobError, MicroSRError
+from napari_microsr.smlm.job import LocalizeJob, localize
+from napari_microsr.smlm.localizations import Localizations, check_pixel_nm
+from napari_microsr.smlm.registry import GAUSSIAN_MLE
+from napari_microsr.widgets.form import form_layout, tooltip
+from napari_microsr.widgets.job_widget import JobWidget
+from napari_microsr.widgets.layer_picker import LayerPicker
+from napari_microsr.widgets.layers import as_file, file_of
+from napari_microsr.widgets.localise_camera import CameraPicker
+from napari_microsr.widgets.localise_layers import (
+    give_pixel_size,
+    pixel_nm_of,
+    pixel_size_doubt,
+    stack_from_layer,
+)
+from napari_microsr.widgets.localise_overlay import Detections, FrameOverlay
+from napari_microsr.widgets.localise_results import Results
+from napari_microsr.widgets.model_picker import ModelPicker
+from napari_microsr.widgets.output_picker import OutputPicker
+from napari_microsr.widgets.task import Task
+
+if TYPE_CHECKING:
+    import napari
+
+ENDINGS = (".csv", ".hdf5", ".h5", ".parquet")
+METHODS = {
+    GAUSSIAN_MLE: "Fits each spot that stands out of the noise; for frames whose spots seldom overlap."
+}
+
+
+class LocaliseWidget(JobWidget):
+    """Localise the single molecules of a stack, with an image that grows while you watch.
+
+    Parameters
+    ----------
+    viewer : napari.viewer.Viewer
+        The viewer whose layers are offered, and to which the results are added.
+    """
+
+    job_class = LocalizeJob
+    title = "Localise"
+    purpose = "Find single molecules in a stack of frames and draw them far sharper than the frames."
+    shown = (
+        "pixel_nm", "offset", "gain", "em_gain", "read_noise_e", "psf_sigma_px", "threshold", "first_frame",
+        "last_frame",
+    )  # fmt: skip
+    hidden = ("qe", "refine", "block_frames", "device")
+    choices = {"device": ("auto", "cpu", "cuda", "mps")}  # noqa: RUF012 - see the base
+
+    def __init__(self, viewer: "napari.viewer.Viewer") -> None:
+        self._viewer = viewer
+        self._then: Callable[[Any], str] | None = None
+        self._fresh = False
+        super().__init__()
+        self.list_layers()
+        for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
+            event.connect(self.list_layers)
+
+    def build(self, layout: QVBoxLayout) -> None:
+        """Add the pickers of stack and model; the camera's follows when there is a form to fill."""
+        self.layer_box = LayerPicker("Stack of camera frames, one after another along its first axis.")
+        self.models = ModelPicker(("localization",), METHODS)
+        self.models.setToolTip(tooltip(LocalizeJob.model_fields["model"].description or ""))
+        self.warning = QLabel()
+        self.warning.setWordWrap(True)
+        self.warning.hide()
+        top = QWidget()
+        self.rows = form_layout(top)
+        self.labels.add_row(self.rows, "Stack", self.layer_box)
+        self.labels.add_row(self.rows, "Model", self.models)
+        self.rows.addRow(self.warning)
+        layout.addWidget(top)
+        self.results = Results(self._viewer, self.compute, self.say, self)
+        self.overlay = FrameOverlay(self._viewer, self._stack_and_job, self)
+
+    def frame(self, form: QWidget) -> QWidget:
+        """Put the form into the first of the tabs."""
+        self.camera = CameraPicker((self.form, self.advanced))
+        self.labels.add_row(self.rows, "Camera", self.camera)
+        # An offset of 0 is one: below it lies what says that it is to be estimated.
+        self.form.editors["offset"].setMinimum(-1.0)
+        self.form.editors["last_frame"].setSpecialValueText("last")
+        self.output = OutputPicker(self.labels, ENDINGS, "a table")
+        self.try_button = QPushButton("&Try on this frame")
+        self.try_button.setCheckable(True)
+        self.try_button.setToolTip(
+            tooltip("Circle what is found in the frame in view, while you change frames and settings.")
+        )
+        self.tried = QLabel()
+        self.tried.setWordWrap(True)
+        self.tried.hide()
+        place = self.body.indexOf(self.form) + 1
+        for number, widget in enumerate((self.try_button, self.tried, self.output)):
+            self.body.insertWidget(place + number, widget)
+        self.tabs = QTabWidget()
+        self.tabs.setUsesScrollButtons(False)
+        self.tabs.addTab(form, "Find")
+        self.results.add_to(self.tabs)
+        self._connect()
+        return self.tabs
+
+    def _connect(self) -> None:
+        self.layer_box.currentIndexChanged.connect(self._chosen)
+        self.models.changed.connect(self._model_chosen)
+        self.try_button.toggled.connect(self._try)
+        self.overlay.found.connect(self._found)
+        self.overlay.failed.connect(lambda error: self._tell(str(error)))
+        for form in (self.form, self.advanced):
+            form.changed.connect(self.overlay.changed)
+
+    @property
+    def layer(self) -> Image | None:
+        """The chosen layer."""
+        return self.layer_box.layer
+
+    def list_layers(self, _event: object = None) -> None:
+        """Offer the viewer's images, but those drawn of localisations."""
+        images = [it for it in self._viewer.layers if isinstance(it, Image)]
+        stacks = [it for it in images if "rendered_pixel_nm" not in it.metadata.get("microsr", {})]
+        if self.layer_box.offer(stacks, self._viewer.layers.selection.active):
+            self._chosen()
+
+    def job(self) -> LocalizeJob:
+        """Return the job that the form describes."""
+        layer = self._needed_layer()
+        if not self.models.get():
+            raise JobError("There is no model chosen.", "Choose one from the list, or a file of weights.")
+        settings = {**self.form.get(), **self.advanced.get()}
+        check_pixel_nm(settings["pixel_nm"])
+        return LocalizeJob.parse(
+            {
+                "source": file_of(layer) or layer.name,
+                "output": self.output.get(),
+                "model": self.models.get(),
+                "restart": self.output.replace.get(),
+                **settings,
+            }
+        )
+
+    def work(self, job: Any) -> Callable[[Task], Any]:
+        """Return the run; what it needs of the layer is taken now, in the main thread."""
+        layer = self._needed_layer()
+        give_pixel_size(self._viewer, layer, job.pixel_nm)
+        source, path = stack_from_layer(layer), file_of(layer)
+        self.try_button.setChecked(False)
+        self._fresh = True
+
+        def run(task: Task) -> Localizations:
+            image = as_file(source, path)
+            described = job.model_copy(update={"source": str(image.path or image.name)})
+
+            def found(_start: int, _stop: int, rows: Localizations) -> None:
+                task.announced.emit(rows)
+
+            return localize(described, source=image, progress=task, found=found)
+
+        self._run_on = layer, job.output
+        return run
+
+    def announced(self, what: Any) -> None:
+        """Show what one more block of frames gave."""
+        if self._fresh:
+            self._fresh = False
+            layer, _ = self._run_on
+            self.results.begin(layer, layer.name)
+        self.results.grow(what)
+
+    def ended(self, task: Task) -> str:
+        """Show the whole table, and say where it is or what is kept."""
+        then, self._then = self._then, None
+        if then is not None:
+            done = task.error is None and not task.cancelled
+            return then(task.result) if done else "Cancelled." if task.cancelled else ""
+        table = task.result
+        if table is None and self._fresh:
+            return "Cancelled." if task.cancelled else ""
+        self.results.finish(table)
+        self._suggest()
+        if table is not None:
+            return f"Done: {len(table):,} localisations in {self._run_on[1]}"
+        stopped = "Cancelled. " if task.cancelled else ""
+        return stopped + "What was found is kept: Run continues."
+
+    def compute(self, title: str, work: Callable[[Task], Any], then: Callable[[Any], str]) -> None:
+        """Do other work in the background with this panel's bar and button.
+
+        Parameters
+        ----------
+        title : str
+            Of the work.
+        work : callable
+            Called in the worker thread.
+        then : callable
+            Takes the result in the main thread and returns what to tell.
+        """
+        if self.task is not None:
+            self.say("Something is being computed: wait for it, or cancel it.")
+            return
+        self.say("")
+        self._then = then
+        self.start(title, work)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what to keep for the next time: all but input, output and frames."""
+        kept = {**super().settings(), "model": self.models.get()}
+        return {name: value for name, value in kept.items() if not name.endswith("_frame")}
+
+    def restore(self, settings: dict[str, Any]) -> None:
+        """Show kept settings; an empty dict shows the defaults."""
+        super().restore(settings)
+        self.models.put(str(settings.get("model", LocalizeJob.model_fields["model"].default)))
+        if not settings:
+            self.output.reset()
+            self._chosen()
+
+    def _stack_and_job(self) -> tuple[Image, LocalizeJob]:
+        layer, job = self._needed_layer(), self.job()
+        give_pixel_size(self._viewer, layer, job.pixel_nm)
+        # The frame in view may lie outside the range.
+        return layer, job.model_copy(update={"first_frame": 0, "last_frame": None})
+
+    def _needed_layer(self) -> Image:
+        layer = self.layer
+        if layer is None:
+            raise InputError(
+                "There is no stack of frames.", "Open one, or File > Open Sample > MicroSR, then run again."
+            )
+        return layer
+
+    def _chosen(self) -> None:
+        """Take what the layer knows of itself, say what speaks against it, and suggest an output."""
+        layer = self.layer
+        self.camera.look_at(layer)
+        messages: list[str] = []
+        if layer is not None:
+            try:
+                stack_from_layer(layer)
+                known = pixel_nm_of(layer)
+                if known is not None:
+                    self.form.put({"pixel_nm": known})
+                elif doubt := pixel_size_doubt(layer, self.form.get()["pixel_nm"] or 1.0):
+                    messages.append(doubt)
+            except MicroSRError as error:
+                messages = [str(error)]
+        self.warning.setText("\n".join(f"⚠ {message}" for message in messages))
+        self.warning.setVisible(bool(messages))
+        self._suggest()
+        self.overlay.changed()
+
+    def _model_chosen(self) -> None:
+        self._suggest()
+        self.overlay.changed()
+
+    def _suggest(self) -> None:
+        layer, model = self.layer, self.models.get()
+        if layer is None or not model:
+            return
+        path = layer.source.path
+        folder = Path(path).absolute().parent if path else Path.home()
+        self.output.suggest(folder, f"{layer.name}-{Path(model).stem}")
+
+    def _try(self, on: bool) -> None:
+        self._tell("")
+        self.overlay.switch(on)
+
+    def _found(self, found: Detections) -> None:
+        notes = "".join(f"\n{message}" for message in found.said)
+        self._tell(f"Frame {found.frame}: {len(found.points):,} molecules.{notes}")
+
+    def _tell(self, text: str) -> None:
+        self.tried.setText(text)
+        self.tried.setVisible(bool(text))
