@@ -40,7 +40,7 @@ class LocalizeJob(Job):
     read_noise_e: float = Field(default=0.0, ge=0)
     """Standard deviation of the read noise in electrons."""
     psf_sigma_px: float | None = Field(default=None, gt=0)
-    """Standard deviation of the PSF; empty measures it from spots that stand alone."""
+    """Standard deviation of the PSF; empty measures it from clear spots."""
     threshold: float | None = Field(default=None, gt=0)
     """Smallest probability (network), or signal to noise (fitter); empty is the model's own."""
     refine: bool = False

@@ -120,10 +120,10 @@ def _measured_sigma(photons: Any, camera: Camera, progress: Progress) -> float:
     sigma = measure_sigma(photons, camera)
     if sigma is None:
         progress.warn(
-            f"The PSF is not given and too few spots stand alone: a sigma of {USUAL_SIGMA_PX} px is assumed."
+            f"The PSF is not given and too few spots are clear: a sigma of {USUAL_SIGMA_PX} px is assumed."
         )
         return USUAL_SIGMA_PX
-    progress.warn(f"The PSF is not given; spots that stand alone have a sigma of {sigma:.2f} px.")
+    progress.warn(f"The PSF is not given; clear spots have a sigma of {sigma:.2f} px.")
     return sigma
 
 

@@ -151,7 +151,7 @@ class _Problem:
         ):
             information[:, index, index] += sd**-2
             slope[:, index] -= np.log(now / then) / sd**2
-        # A place without a neighbour has no light and moves nothing; two spots in one place must not be singular.
+        # No neighbour, no light, no step; and two spots in one place must not be singular.
         diagonal = np.arange(information.shape[1])
         information[:, diagonal, diagonal] *= 1 + 1e-6
         information[:, diagonal, diagonal] += 1e-9
@@ -180,7 +180,8 @@ class _Problem:
         """Return the light of all spots together in the pixels of each window."""
         size = self.shape[0] * self.shape[1]
         whole = np.bincount(self.at.ravel(), (light * self.inside).ravel(), size)
-        return whole[self.at]
+        windows: Array = whole[self.at]
+        return windows
 
 
 def _profile(pixel: NDArray[Any], centre: Array, sigma: Array) -> tuple[Array, Array, Array]:
@@ -202,10 +203,11 @@ def _neighbours(spots: Spots, number: int, reach: float) -> NDArray[np.int64]:
     # Of spots in one place either may come first: take out oneself wherever it stands.
     myself = found == np.arange(n)[:, None]
     myself[~myself.any(1), -1] = True
-    return found[~myself].reshape(n, number)
+    others: NDArray[np.int64] = found[~myself].reshape(n, number)
+    return others
 
 
-def _moved(spots: Spots, step: Array, shape: tuple[int, ...]) -> Spots:
+def _moved(spots: Spots, step: NDArray[np.floating[Any]], shape: tuple[int, ...]) -> Spots:
     height, width = shape
     shift = step[:, :2] / np.maximum(1, np.hypot(step[:, 0], step[:, 1]) / LONGEST_STEP_PX)[:, None]
     wider = np.clip(step[:, 3], -LONGEST_STEP_WIDTH, LONGEST_STEP_WIDTH)

@@ -167,7 +167,7 @@ def _range_of(job: TrainLocalizerJob) -> Range:
     sigma = measure_sigma(camera.to_photons(frames), camera)
     if sigma is None:
         raise JobError(
-            f"In {source.name} too few spots stand alone to measure the PSF.",
+            f"In {source.name} too few spots are clear to measure the PSF.",
             "Give sigma_px, without a stack.",
         )
     return 0.9 * sigma, 1.1 * sigma
