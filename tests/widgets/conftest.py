@@ -50,3 +50,61 @@ def click_run(qtbot):
         return widget.message.text()
 
     return click
+
+
+@pytest.fixture(scope="session")
+def slide():
+    """An overview of 2 µm per pixel, fields cut from it with their true places, and a blank one."""
+    import numpy as np
+    from scipy.ndimage import gaussian_filter, map_coordinates
+
+    from napari_microsr.registration.geometry import apply, similarity
+
+    rng = np.random.default_rng(7)
+    noise = sum(gaussian_filter(rng.normal(size=(240, 300)), sigma) * sigma for sigma in (1.2, 3, 8))
+    noise = (noise - noise.min()) / np.ptp(noise)
+    overview = np.stack([255 - 120 * noise, 250 - 200 * noise, 255 - 90 * noise], -1).astype(np.uint8)
+    rows, columns = 200, 260
+    grid = np.stack(np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij"), -1).astype(float)
+
+    def field(matrix):
+        at = np.moveaxis(apply(matrix, grid), -1, 0)
+        planes = [
+            map_coordinates(overview[..., c].astype(float), at, order=3, mode="reflect") for c in range(3)
+        ]
+        return np.stack(planes, -1).clip(0, 255).astype(np.uint8)
+
+    places = {
+        "low": (0.5, 20.0, (100, 120)),
+        "turned": (0.25, -35.0, (150, 200)),
+        "top": (0.25, 5.0, (80, 180)),
+    }
+    truth = {
+        name: similarity(scale, angle, centre=((rows - 1) / 2, (columns - 1) / 2), onto=onto)
+        for name, (scale, angle, onto) in places.items()
+    }
+    fields = {name: field(matrix) for name, matrix in truth.items()}
+    fields["blank"] = np.full((rows, columns, 3), 240, np.uint8)
+    um = {name: 2 * scale for name, (scale, _, _) in places.items()} | {"blank": 0.5}
+    return {"overview": overview, "fields": fields, "truth": truth, "um": um}
+
+
+@pytest.fixture
+def open_register(qtbot, tmp_path, slide):
+    """Show the slide in a viewer, and open the widget Register on it."""
+    from napari_microsr.widgets.register import RegisterWidget
+
+    def open_(viewer, fields=("low", "turned", "top", "blank"), sized=True, **overview):
+        um = {"units": ("um", "um")}
+        place = {"name": "slide", "scale": (2, 2), **um, **overview}
+        viewer.add_image(slide["overview"], rgb=True, **place)
+        for name in fields:
+            size = {"scale": (slide["um"][name],) * 2, **um} if sized else {}
+            viewer.add_image(slide["fields"][name], rgb=True, name=name, **size)
+        widget = RegisterWidget(viewer)
+        qtbot.addWidget(widget)
+        widget.show()
+        widget.output.choose_folder(str(tmp_path))
+        return widget
+
+    return open_

@@ -16,6 +16,7 @@ from napari_microsr.widgets.placed_layers import PlacedLayers
 from napari_microsr.widgets.placement_book import PlacementBook
 from napari_microsr.widgets.placement_layers import place_layer, plane_to_world
 from napari_microsr.widgets.register_work import shown_file
+from napari_microsr.widgets.solo import Solo
 
 if TYPE_CHECKING:
     import napari
@@ -45,6 +46,7 @@ class HandCorrection(QObject):
         super().__init__(parent)
         self._viewer, self._layers, self._book = viewer, layers, book
         self._moving: Image | None = None
+        self._others = Solo(viewer)
         self.landmarks = Landmarks(viewer, layers, self)
 
     def move(self, name: str) -> None:
@@ -58,6 +60,8 @@ class HandCorrection(QObject):
         layer, _ = self.shown(name)
         self.rest()
         layer.visible = True
+        # What else covers the overview here would be in the way.
+        self._others.hide(other for other in self._layers.above_overviews() if other is not layer)
         self._viewer.layers.selection.active = layer
         layer.mode = "transform"
         self._moving = layer
@@ -67,6 +71,7 @@ class HandCorrection(QObject):
         if self._moving is not None and self._moving in self._viewer.layers:
             self._moving.mode = "pan_zoom"
         self._moving = None
+        self._others.restore()
 
     def mark(self, name: str) -> None:
         """Begin to set landmarks on a field and its overview.

@@ -69,11 +69,17 @@ class RegisterWidget(JobWidget):
         results.setChildrenCollapsible(False)
         self.verdict = QLabel()
         self.verdict.setWordWrap(True)
-        for widget in (self.table, self.verdict, self.tabs):
-            results.addWidget(widget)
+        upper = QWidget()
+        rows = QVBoxLayout(upper)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.addWidget(self.table)
+        rows.addWidget(self.verdict)
+        results.addWidget(upper)
+        results.addWidget(self.tabs)
         results.setStretchFactor(0, 1)
         self.pages.addTab(results, "Placements")
         self._connect()
+        self._suggest()
 
     def build(self, layout: QVBoxLayout) -> None:
         """Add the picker of layers and folder."""

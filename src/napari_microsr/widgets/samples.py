@@ -20,3 +20,16 @@ def slide() -> list[tuple[Any, dict[str, Any], str]]:
         "metadata": {"microsr": {"file": str(SLIDE)}},
     }
     return [(image.array[:], arguments, "image")]
+
+
+def slide_with_fields() -> list[tuple[Any, dict[str, Any], str]]:
+    """Return an overview at 4x and ten fields at 10x and 40x, simulated from the shipped slide.
+
+    As a microscope leaves them, all begin at the same corner, and two of the fields are not on the overview.
+    """
+    from napari_microsr.registration.sample import sample
+
+    overview, fields = sample()
+    images = [("overview 4x", overview.image, overview.um), *((f.name, f.image, f.um) for f in fields)]
+    place = {"units": ("um", "um"), "axis_labels": ("y", "x"), "rgb": True}
+    return [(image, {"name": name, "scale": (um, um), **place}, "image") for name, image, um in images]
