@@ -10,6 +10,8 @@ Array = NDArray[np.float64]
 
 #: A spot stands out by this many standard deviations of the filtered noise.
 THRESHOLD = 5.0
+#: The fitted light, whose own noise counts as well, stands out by this share of it.
+FITTED = 0.8
 #: Widths and backgrounds are known only roughly before the fit.
 CLASSICAL = FitSettings(steps=12, neighbours=2, width_sd=0.25, background_sd=0.5)
 #: A background is sought in windows of this many PSF sigmas.
@@ -72,6 +74,6 @@ def fit_frame(
     assert spots.photons_err is not None
     significance = spots.photons / spots.photons_err
     stayed = np.hypot(spots.x - found.x, spots.y - found.y) < 2 * sigma_px
-    kept = stayed & (significance > threshold / 2) & np.isfinite(significance)
+    kept = stayed & (significance > FITTED * threshold) & np.isfinite(significance)
     columns = {name: value[kept] for name, value in vars(spots).items()}
     return Spots(**columns), significance[kept]

@@ -135,7 +135,7 @@ class _Problem:
         columns.append(np.broadcast_to(spots.background[:, None, None], (n, 1, model.shape[1])))
         brightness = np.append(spots.photons, 0.0)[self.near]
         others[:, :, :2] *= brightness[:, :, None, None]
-        columns.append(others[:, :, :3].reshape(n, -1, model.shape[1]))
+        columns.append(others[:, :, :3].reshape(n, 3 * self.near.shape[1], model.shape[1]))
         jacobian = np.concatenate(columns, 1)
         weighted = jacobian * (self.inside / model)[:, None]
         information = weighted @ jacobian.swapaxes(1, 2)
@@ -169,7 +169,7 @@ class _Problem:
 
         def plane(vertical: Array, horizontal: Array) -> Array:
             product: Array = vertical[..., :, None] * horizontal[..., None, :]
-            return product.reshape(*product.shape[:2], -1)
+            return product.reshape(*product.shape[:2], self.at.shape[1])
 
         width = plane(width_y, from_x) + plane(from_y, width_x)
         light = np.stack([plane(from_y, slope_x), plane(slope_y, from_x), plane(from_y, from_x), width], 2)
