@@ -11,12 +11,18 @@ __version__ = version("napari-microsr")
 
 _PUBLIC = {
     "ImageSource": "core.image",
+    "MergeJob": "registration.merge",
     "MicroSRError": "errors",
+    "PairsJob": "registration.pairs",
     "RegisterJob": "registration.job",
     "UpscaleJob": "superres.job",
+    "export_pairs": "registration.pairs",
+    "merge": "registration.merge",
     "open_image": "core.image",
+    "read_placements": "registration.formats",
     "register": "registration.job",
     "upscale": "superres.job",
+    "write_placements": "registration.formats",
 }
 __all__ = ["__version__", *_PUBLIC]
 

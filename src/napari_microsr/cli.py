@@ -18,6 +18,8 @@ from napari_microsr.core.job import Job, read_job_file
 from napari_microsr.core.progress import Cancelled, ConsoleProgress
 from napari_microsr.errors import JobError, MicroSRError
 from napari_microsr.registration.job import RegisterJob, RegisterOptions
+from napari_microsr.registration.merge import MergeJob
+from napari_microsr.registration.pairs import PairsJob
 from napari_microsr.superres.job import UpscaleJob
 from napari_microsr.superres.training import TrainJob
 
@@ -84,6 +86,63 @@ def register(
     settings = options.model_dump(exclude_unset=True) if options else {}
     images = {"overviews": [overview, *more_overviews], "fields": fields}
     _report(run_register(RegisterJob.parse({**settings, **images, "output": out})), as_json)
+
+
+@app.command
+def export(placements: Path, output: Path, /, *, onto: Path | None = None, as_json: AsJson = False) -> None:
+    """Write placements in another format, chosen by the end of the output's name.
+
+    .json (all of a registration), .csv (table of positions), .itk (folder of ITK transforms), .qupath.json,
+    .ome.zarr (images and placements, OME-Zarr 0.5) and .scene.zarr (OME-Zarr 0.6).
+
+    Parameters
+    ----------
+    placements
+        File or folder in one of these formats.
+    output
+        File or folder to write.
+    onto
+        Placements that positions (.csv, .itk, .qupath.json) belong to: so they are imported.
+    as_json
+        Print the result as JSON.
+    """
+    from napari_microsr.registration.formats import read_placements, write_placements
+
+    with _console() as progress:
+        known = read_placements(onto) if onto else None
+        for note in write_placements(read_placements(placements, known), output, progress=progress):
+            progress.warn(note)
+    _report({"task": "export", "outputs": [str(output)]}, as_json)
+
+
+@app.command
+def merge(job: Annotated[MergeJob, Parameter(name="*")], *, as_json: AsJson = False) -> None:
+    """Blend registered fields over their overview into one OME-Zarr pyramid.
+
+    Ctrl-C cancels after the tile in hand; the same command then resumes.
+
+    Parameters
+    ----------
+    job
+        The settings.
+    as_json
+        Print the result as JSON.
+    """
+    _report(run_merge(job), as_json)
+
+
+@app.command
+def pairs(job: Annotated[PairsJob, Parameter(name="*")], *, as_json: AsJson = False) -> None:
+    """Write registered fields and the overview below them as training pairs.
+
+    Parameters
+    ----------
+    job
+        The settings.
+    as_json
+        Print the result as JSON.
+    """
+    _report(run_pairs(job), as_json)
 
 
 @app.command
@@ -190,6 +249,22 @@ def run_register(job: RegisterJob) -> dict[str, Any]:
     return {"task": job.task, "outputs": [str(job.output)], **to_document(placements)}
 
 
+def run_merge(job: MergeJob) -> dict[str, Any]:
+    """Merge placements with a progress bar."""
+    from napari_microsr.registration.merge import merge as do_merge
+
+    with _console() as progress:
+        return {"task": job.task, "outputs": [str(do_merge(job, progress=progress))]}
+
+
+def run_pairs(job: PairsJob) -> dict[str, Any]:
+    """Export registered pairs with a progress bar."""
+    from napari_microsr.registration.pairs import export_pairs
+
+    with _console() as progress:
+        return {"task": job.task, "outputs": [str(export_pairs(job, progress=progress))]}
+
+
 def run_train(job: TrainJob, resume: bool = False) -> dict[str, Any]:
     """Run a training with a progress bar."""
     from napari_microsr.superres.training import train as do_train
@@ -202,6 +277,8 @@ def run_train(job: TrainJob, resume: bool = False) -> dict[str, Any]:
 TASKS: dict[str, tuple[type[Job], Callable[[Any], dict[str, Any]]]] = {
     UpscaleJob.task: (UpscaleJob, run_upscale),
     RegisterJob.task: (RegisterJob, run_register),
+    MergeJob.task: (MergeJob, run_merge),
+    PairsJob.task: (PairsJob, run_pairs),
     TrainJob.task: (TrainJob, run_train),
 }
 

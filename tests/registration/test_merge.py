@@ -254,10 +254,10 @@ class TestStreaming:
         field = placements.fields[0]
         ones = np.ones((1, 1)), np.zeros((1, 1))
         mosaic = Mosaic(images["slide"], [Overlay(field, lambda: images["field"], *ones, 9.0)], 0.3)
-        whole = mosaic[slice(0, 200), slice(0, 267)]
+        whole = mosaic.compute(0, slice(0, 200), slice(0, 267))[0]
         for y in range(0, 200, 67):
             for x in range(0, 267, 90):
-                part = mosaic[slice(y, min(y + 67, 200)), slice(x, min(x + 90, 267))]
+                part = mosaic.compute(0, slice(y, min(y + 67, 200)), slice(x, min(x + 90, 267)))[0]
                 assert np.abs(part - whole[y : y + 67, x : x + 90]).max() < 1e-5
 
     @pytest.mark.parametrize("step", [0.1, 1.0, 37.0])
@@ -277,7 +277,7 @@ class TestStreaming:
         mosaic = Mosaic(huge, [overlay], step)
         middle = int(1e5 / step)
         side = 64 if step == 37 else 512
-        block = mosaic[slice(middle, middle + side), slice(middle, middle + side)]
+        block = mosaic.compute(0, slice(middle, middle + side), slice(middle, middle + side))
         assert (block == 7).all()
         assert Endless.largest < 8_000_000
 

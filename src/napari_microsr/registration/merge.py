@@ -12,11 +12,11 @@ from napari_microsr.core.image import ImageSource
 from napari_microsr.core.job import Job
 from napari_microsr.core.output import check_output
 from napari_microsr.core.progress import Progress, SilentProgress
-from napari_microsr.errors import InputError, JobError
+from napari_microsr.errors import InputError
 from napari_microsr.registration.formats import read_placements
-from napari_microsr.registration.geometry import parts
-from napari_microsr.registration.images import Images, image_of, placed
+from napari_microsr.registration.images import Images, image_of
 from napari_microsr.registration.placement import FieldPlacement, OverviewInfo, Placements
+from napari_microsr.registration.selection import chosen, overview_of, scale_of, sized
 
 
 class MergeJob(Job):
@@ -88,9 +88,9 @@ def merge(
     progress = progress or SilentProgress()
     check_output(job.output, restart=job.restart)
     placements = placements or read_placements(job.placements)
-    info = _overview(job, placements)
+    info = overview_of(placements, job.overview)
     fields = chosen(placements, info, job.uncertain)
-    overview = _sized(image_of(info, images), info.um)
+    overview = sized(image_of(info, images), info.um)
     step = _step(job, info, fields)
     mosaic, sources = _mosaic(job, overview, fields, step, images, progress)
     fingerprint = {
@@ -106,54 +106,16 @@ def merge(
     )
 
 
-def chosen(placements: Placements, overview: OverviewInfo, uncertain: bool) -> list[FieldPlacement]:
-    """Return the fields that lie on an overview, the coarsest first.
-
-    Raises
-    ------
-    InputError
-        If none does.
-    """
-    statuses = {"placed", "uncertain"} if uncertain else {"placed"}
-    here = [f for f in placements.fields if f.overview == overview.name and f.matrix_yx is not None]
-    fields = [field for field in here if field.status in statuses]
-    if not fields:
-        doubtful = f", {len(here)} of them uncertain" if here else ""
-        raise InputError(
-            f"None of the {len(placements.fields)} fields is placed on {overview.name}{doubtful}.",
-            "Place fields first, or allow uncertain ones.",
-        )
-    return sorted(fields, key=lambda field: -_scale(field))
-
-
-def _overview(job: MergeJob, placements: Placements) -> OverviewInfo:
-    names = [overview.name for overview in placements.overviews]
-    if job.overview is None and len(names) > 1:
-        raise JobError(f"There are {len(names)} overviews.", f"Choose one: {', '.join(names[:8])}.")
-    for overview in placements.overviews:
-        if job.overview in (None, overview.name):
-            return overview
-    raise JobError(f"There is no overview {job.overview!r}.", f"Choose one of: {', '.join(names[:8])}.")
-
-
 def _step(job: MergeJob, overview: OverviewInfo, fields: list[FieldPlacement]) -> float:
     """Return the side of a pixel of the result in pixels of the overview."""
     if job.um is None:
-        return min(1.0, *map(_scale, fields))
+        return min(1.0, *map(scale_of, fields))
     if overview.um is None:
         raise InputError(
             f"The pixel size of {overview.name} is not known, so none can be chosen for the result.",
             "Register with --overview-um, or leave the pixel size of the result empty.",
         )
     return job.um / overview.um
-
-
-def _sized(overview: ImageSource, um: float | None) -> ImageSource:
-    """Return the overview with the pixel size that the registration took, where its own is another."""
-    own = overview.placement.pixel_size_um
-    if um is None or (own is not None and np.allclose(own, um, rtol=1e-6)):
-        return overview
-    return placed(overview, (um, um), um)
 
 
 def _mosaic(
@@ -174,28 +136,10 @@ def _mosaic(
         source = opener(field)
         over.check_planes(field, source, overview)
         fingerprints.append(source.fingerprint())
-        if job.match_colours:
-            gain, offset = over.colour_match(field, source, overview)
-        else:
-            unit = over.full_scale(source.dtype, overview.dtype)
-            gain = np.full((overview.n_planes, overview.channels), unit)
-            offset = np.zeros_like(gain)
+        gain, offset = over.colours(field, source, overview, job.match_colours)
         rim = job.feather * min(field.shape_yx)
         overlays.append(over.Overlay(field, partial(opener, field), gain, offset, rim))
-    array = over.Mosaic(overview, overlays, step)
-    image = ImageSource.from_array(
-        array,
-        axes=array.axes,
-        rgb=overview.rgb,
-        placement=overview.placement.finer(1 / step),
-        name=f"{overview.name} merged",
-    )
-    return image, fingerprints
-
-
-def _scale(field: FieldPlacement) -> float:
-    assert field.matrix_yx is not None
-    return parts(field.matrix_yx).scale
+    return over.Mosaic(overview, overlays, step).image(), fingerprints
 
 
 def _digest(fields: list[FieldPlacement]) -> str:

@@ -1,4 +1,4 @@
-"""The overview with its fields laid over it, as an image that is computed where it is read."""
+"""The overview with its fields laid over it: which pixels show where, and in which colours."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_microsr.core.image import ImageSource
 from napari_microsr.errors import InputError
+from napari_microsr.registration.computed import as_channels, computed_image, recoloured
 from napari_microsr.registration.geometry import apply, corners, enlarging, parts
 from napari_microsr.registration.placement import FieldPlacement
 from napari_microsr.registration.resample import read_grid, read_points
@@ -83,8 +84,7 @@ class Overlay:
         assert self.field.matrix_yx is not None
         factor = max(1, int(step / parts(self.field.matrix_yx).scale))
         pixels = as_channels(read_points(source, plane, points, factor), len(base))
-        pixels = self.gain[plane][:, None, None] * pixels + self.offset[plane][:, None, None]
-        pixels = pixels.astype(base.dtype, copy=False)
+        pixels = recoloured(pixels, self.gain[plane], self.offset[plane]).astype(base.dtype, copy=False)
         seen = (weight > 0) & np.isfinite(pixels)
         # Where the overview knows nothing the field stands alone.
         below = np.where(np.isfinite(base), base, pixels)
@@ -101,46 +101,46 @@ class Overlay:
 
 
 class Mosaic:
-    """An overview and the fields over it as one lazy array, on an upright grid of any pixel size.
+    """An overview and the fields over it on an upright grid of any pixel size.
 
     Fields are laid in the order given, so the finest should come last.
 
     Parameters
     ----------
     overview : ImageSource
-        What lies below; the array has its axes in the order planes, y, x and, where it is RGB, c.
+        What lies below.
     overlays : sequence of Overlay
         The fields.
     step : float
         Side of a pixel of the mosaic in pixels of the overview.
+
+    Attributes
+    ----------
+    shape_yx : tuple of int
+        Height and width.
     """
 
     def __init__(self, overview: ImageSource, overlays: Sequence[Overlay], step: float) -> None:
         self._overview, self._overlays, self._step = overview, overlays, step
         height, width = (max(1, ceil(size / step - 1e-6)) for size in (overview.height, overview.width))
-        colours = (3,) if overview.rgb else ()
-        self.shape = (*overview.plane_shape, height, width, *colours)
-        self.axes = overview.plane_axes + ("yxc" if overview.rgb else "yx")
-        self.dtype, self.ndim = overview.dtype, len(self.shape)
+        self.shape_yx = height, width
         self._boxes = [overlay.box(step, height, width) for overlay in overlays]
 
-    def __getitem__(self, index: tuple[Any, ...]) -> Array:
-        """Compute a part of one plane; as `ImageSource.read` asks for it."""
-        n = len(self._overview.plane_axes)
-        plane = int(np.ravel_multi_index(index[:n], self._overview.plane_shape)) if n else 0
-        y, x = index[n], index[n + 1]
+    def compute(self, plane: int, y: slice, x: slice) -> Array:
+        """Return a part of one plane, (channels, height, width)."""
         block = read_grid(self._overview, plane, self._step, (y.start, y.stop), (x.start, x.stop))
-        for overlay, (rows, columns) in zip(self._overlays, self._boxes, strict=True):
-            rows, columns = _common(rows, y), _common(columns, x)
+        for overlay, box in zip(self._overlays, self._boxes, strict=True):
+            rows, columns = _common(box[0], y), _common(box[1], x)
             if rows.start < rows.stop and columns.start < columns.stop:
-                piece = block[
-                    :,
-                    rows.start - y.start : rows.stop - y.start,
-                    columns.start - x.start : columns.stop - x.start,
-                ]
-                overlay.over(piece, plane, self._step, rows, columns)
-        pixels = cast(block, self.dtype)
-        return pixels.transpose(1, 2, 0) if self._overview.rgb else pixels[0]
+                place = _moved(rows, -y.start), _moved(columns, -x.start)
+                overlay.over(block[:, *place], plane, self._step, rows, columns)
+        return block
+
+    def image(self) -> ImageSource:
+        """Return the mosaic as an image that lies where the overview does."""
+        placement = self._overview.placement.finer(1 / self._step)
+        name = f"{self._overview.name} merged"
+        return computed_image(self._overview, self.shape_yx, self.compute, placement, name)
 
 
 def keep_open(open_image: Callable[[FieldPlacement], ImageSource]) -> Callable[[FieldPlacement], ImageSource]:
@@ -148,10 +148,13 @@ def keep_open(open_image: Callable[[FieldPlacement], ImageSource]) -> Callable[[
     return lru_cache(MOST_OPEN)(open_image)
 
 
-def colour_match(field: FieldPlacement, source: ImageSource, overview: ImageSource) -> tuple[Array, Array]:
+def colours(
+    field: FieldPlacement, source: ImageSource, overview: ImageSource, match: bool
+) -> tuple[Array, Array]:
     """Return the gain and offset that give a field the overview's mean and spread where it lies.
 
-    Both are seen at the overview's resolution or coarser; gains are kept between a quarter and four.
+    Both are seen at the overview's resolution or coarser; gains are kept between a quarter and four. Where
+    `match` is false only the full scales of integer types are made equal.
 
     Returns
     -------
@@ -161,6 +164,8 @@ def colour_match(field: FieldPlacement, source: ImageSource, overview: ImageSour
     unit = full_scale(source.dtype, overview.dtype)
     gain = np.full((overview.n_planes, overview.channels), unit)
     offset = np.zeros_like(gain)
+    if not match:
+        return gain, offset
     assert field.matrix_yx is not None
     scale = parts(field.matrix_yx).scale
     factor = max(1, round(1 / scale))
@@ -206,24 +211,12 @@ def check_planes(field: FieldPlacement, source: ImageSource, overview: ImageSour
         )
 
 
-def as_channels(block: Array, channels: int) -> Array:
-    """Turn grey into RGB by repetition, RGB into grey by the mean."""
-    if len(block) == channels:
-        return block
-    return np.repeat(block, channels, 0) if len(block) == 1 else block.mean(0, keepdims=True)
-
-
-def cast(block: Array, dtype: np.dtype[Any]) -> Array:
-    """Round and clip to integers where the type has them."""
-    if dtype.kind == "f":
-        return block.astype(dtype, copy=False)
-    limits = np.iinfo(dtype)
-    whole: Array = np.rint(np.nan_to_num(block)).clip(limits.min, limits.max).astype(dtype)
-    return whole
-
-
 def _common(one: slice, other: slice) -> slice:
     return slice(max(one.start, other.start), min(one.stop, other.stop))
+
+
+def _moved(span: slice, by: int) -> slice:
+    return slice(span.start + by, span.stop + by)
 
 
 def _outline(shape_yx: tuple[int, int], count: int = 33) -> Array:
