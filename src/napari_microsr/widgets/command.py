@@ -11,12 +11,18 @@ from napari_microsr.core.job import Job
 def command_line(job: Job) -> str:
     """Return the `microsr` command of a job, quoted for the shell of this system.
 
-    Required settings come first, without their names; then those that differ from the default.
+    Required texts and paths come first, without their names; then numbers that are required, and what
+    differs from the default.
     """
-    required = [getattr(job, name) for name, field in type(job).model_fields.items() if field.is_required()]
-    # An absolute path works from every folder, and cannot be taken for an option.
-    words = [str(value.absolute() if isinstance(value, Path) else value) for value in required]
-    return quoted(["microsr", job.task, *words, *option_words(job)])
+    required = {name: getattr(job, name) for name, it in type(job).model_fields.items() if it.is_required()}
+    words, named = [], []
+    for name, value in required.items():
+        if isinstance(value, (str, Path)):
+            # An absolute path works from every folder, and cannot be taken for an option.
+            words.append(str(value.absolute() if isinstance(value, Path) else value))
+        else:
+            named += ["--" + name.replace("_", "-"), str(value)]
+    return quoted(["microsr", job.task, *words, *named, *option_words(job)])
 
 
 def option_words(job: Job) -> list[str]:

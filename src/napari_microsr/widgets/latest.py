@@ -25,7 +25,7 @@ class Latest(QObject):
     name : str
         Of its thread.
     parent : QObject
-        Ends it when it is destroyed.
+        Ends with it; the thread ends when nobody holds this object any more.
     """
 
     done = Signal(object)
@@ -38,8 +38,6 @@ class Latest(QObject):
         self._waiting: Callable[[], Any] | None = None
         self._busy = False
         self._ended.connect(self._take)
-        pool = self._pool
-        self.destroyed.connect(lambda: pool.shutdown(wait=False, cancel_futures=True))
 
     @property
     def busy(self) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
+from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QLabel, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from napari_microsr.errors import InputError, JobError, MicroSRError
@@ -64,6 +65,12 @@ class LocaliseWidget(JobWidget):
         self.list_layers()
         for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
             event.connect(self.list_layers)
+
+    def event(self, event: QEvent) -> bool:
+        """End trying, too, when napari takes the widget out of its dock."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None and hasattr(self, "overlay"):
+            self.overlay.switch(False)
+        return super().event(event)
 
     def build(self, layout: QVBoxLayout) -> None:
         """Add the pickers of stack and model; the camera's follows when there is a form to fill."""

@@ -153,7 +153,7 @@ class RangePlot(QWidget):
                 values.append(float(edit.text().replace(",", ".")) if edit.text().strip() else free)
             except ValueError:
                 values.append(present)
-        if values[0] > values[1]:
+        if not values[0] <= values[1]:  # or not a number
             values = [self._low, self._high]
         self.set_limits(*values)
 

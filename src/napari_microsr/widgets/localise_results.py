@@ -8,6 +8,7 @@ from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QWidget
 
 from napari_microsr.smlm.localizations import Localizations
+from napari_microsr.widgets.localise_drift import DriftTab
 from napari_microsr.widgets.localise_export import ExportTab
 from napari_microsr.widgets.localise_filter import FilterTab
 from napari_microsr.widgets.localise_findings import Findings
@@ -48,10 +49,13 @@ class Results(QObject):
         self._name = "localisations"
         self.findings = Findings(self)
         self.image = SuperImage(viewer, self)
-        self.filter, self.render, self.export = FilterTab(self.findings), RenderTab(), ExportTab()
+        self.filter, self.drift = FilterTab(self.findings), DriftTab(self.findings)
+        self.render, self.export = RenderTab(), ExportTab()
         self.findings.changed.connect(self.draw)
         self.image.failed.connect(lambda error: say(str(error)))
         self.filter.merge.connect(self.merge)
+        self.drift.estimate.connect(self.correct)
+        self.drift.undo.connect(lambda: self.findings.correct(None))
         self.render.redraw.connect(self.draw)
         self.render.resize.connect(self.open_image)
         self.render.percentile.connect(self.image.set_percentile)
@@ -62,7 +66,8 @@ class Results(QObject):
 
     def add_to(self, tabs: QTabWidget) -> None:
         """Add the tabs."""
-        for tab, title in ((self.filter, "Filter"), (self.render, "Render"), (self.export, "Export")):
+        shown = (self.filter, self.drift, self.render, self.export)
+        for tab, title in zip(shown, ("Filter", "Drift", "Render", "Export"), strict=True):
             tabs.addTab(scrolled(tab), title)
 
     def begin(self, stack: "Image | None", name: str) -> None:
@@ -133,6 +138,27 @@ class Results(QObject):
             return f"{len(kept):,} localisations became {len(events.table):,} events."
 
         self._compute("Merge repeated events", work, take)
+
+    def correct(self, method: str, segment_frames: int | None) -> None:
+        """Estimate the drift from what is kept, and take it out of all."""
+        table = self.findings.table
+        if self._kept_or_say() is None or table is None:
+            return
+        kept = self.findings.keep(table)
+
+        def work(task: Task) -> Any:
+            from napari_microsr.smlm.drift import estimate_drift
+
+            drift = estimate_drift(kept, method, segment_frames, task)
+            return drift, drift.correct(table)
+
+        def take(result: Any) -> str:
+            drift, moved = result
+            self.findings.correct(moved)
+            self.drift.show_drift(drift, table.pixel_nm)
+            return "The drift is taken out."
+
+        self._compute("Correct the drift", work, take)
 
     def save(self, path: Path) -> None:
         """Write what is kept."""
