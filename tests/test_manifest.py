@@ -20,7 +20,11 @@ def manifest():
 def test_every_command_can_be_imported(manifest):
     manifest.validate_imports()
     assert manifest.display_name == "MicroSR"
-    assert [w.display_name for w in manifest.contributions.widgets] == ["Super-resolve", "Localise"]
+    assert [w.display_name for w in manifest.contributions.widgets] == [
+        "Super-resolve",
+        "Register",
+        "Localise",
+    ]
 
 
 def test_every_contribution_has_its_command(manifest):
@@ -38,7 +42,7 @@ def test_the_link_at_the_top_is_the_shipped_manifest(manifest):
 def test_the_widget_module_loads_neither_torch_nor_zarr():
     code = (
         "import sys; import napari_microsr.widgets.upscale, napari_microsr.widgets.samples,"
-        "napari_microsr.widgets.localise;"
+        "napari_microsr.widgets.localise, napari_microsr.widgets.register;"
         "print(*[m for m in ('torch', 'zarr', 'lightning', 'skimage.metrics') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -30,6 +30,8 @@ TITLES = {
     "ome-zarr-0.6": "OME-Zarr 0.6 scene (.scene.zarr)",
 }
 MERGED = ".ome.zarr"
+#: Formats that are folders, which another dialog asks for.
+_FOLDERS = ("itk", "ome-zarr-0.5", "ome-zarr-0.6")
 
 
 class FilesPanel(QWidget):
@@ -49,7 +51,7 @@ class FilesPanel(QWidget):
         for name, kind in FORMATS.items():
             self.kinds.addItem(TITLES.get(name, f"{name} ({kind.suffix})"), name)
         self.export = button("Export…", "Write the placements in the chosen format.")
-        self.import_ = button("Import…", "Read placements of any of these formats, and show them.")
+        self.import_ = button("Import…", "Read placements in the chosen format, and show them.")
         self.merge = button("Merge to OME-Zarr…", "Blend the fields over their overview into one image.")
         self.um = NumberBox(0.0, 1e6, optional=True)
         self.um.setToolTip(tooltip("Pixel size of the merged image in µm; auto takes the finest field's."))
@@ -83,8 +85,12 @@ class FilesPanel(QWidget):
         self._widget.do(f"Export: {path}", work, self._done(path))
 
     def _import(self) -> None:
-        patterns = " ".join(f"*{kind.suffix}" for kind in FORMATS.values() if not kind.pixels)
-        chosen, _ = QFileDialog.getOpenFileName(self, "Import placements", "", f"Placements ({patterns})")
+        name = self.kinds.currentData()
+        suffix, start = FORMATS[name].suffix, str(self._widget.files_folder())
+        if name in _FOLDERS:
+            chosen = QFileDialog.getExistingDirectory(self, f"Import a folder {suffix}", start)
+        else:
+            chosen, _ = QFileDialog.getOpenFileName(self, "Import placements", start, f"*{suffix}")
         if not chosen:
             return
         known = self._widget.book.placements() if len(self._widget.book) else None
