@@ -16,6 +16,7 @@ from napari_microsr.core.image import ImageSource
 from napari_microsr.smlm.camera import Camera
 from napari_microsr.smlm.finders import GaussianMle
 from napari_microsr.smlm.formats import Field, read_table, write_table
+from napari_microsr.smlm.frc import fourier_ring_correlation
 from napari_microsr.smlm.job import LocalizeJob, localize
 from napari_microsr.smlm.localizations import Localizations
 from napari_microsr.smlm.psf import expected_photons
@@ -279,7 +280,16 @@ def test_drift_is_taken_out_and_put_back(model, open_widget, tmp_path, qtbot):
     left = moved.x - sites[site, 1] - np.mean(moved.x - sites[site, 1])
     assert np.std(left) < 0.07, "0.05 px of it is noise, without correction it is 0.44"
     assert tab.curve.isVisible()
+    widget.tabs.setCurrentIndex(3)
+    qtbot.mouseClick(widget.results.render.measure_button, LEFT)
+    idle(qtbot, widget)
+    resolution = fourier_ring_correlation(moved).resolution_nm
+    assert f"Resolution (FRC): {resolution:.0f} nm." in widget.results.render.resolution.text()
+    assert "Median uncertainty in the table: 5.0 nm" in widget.results.render.resolution.text()
+    assert widget.results.render.curve.isVisible()
+    widget.tabs.setCurrentIndex(2)
     qtbot.mouseClick(tab.undo_button, LEFT)
+    assert widget.results.render.curve.isHidden(), "it was of the corrected table"
     np.testing.assert_allclose(widget.results.findings.kept.x, rows.x, atol=1e-4)
     assert not tab.curve.isVisible()
 

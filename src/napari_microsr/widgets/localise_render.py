@@ -2,15 +2,23 @@
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
 
+from napari_microsr.errors import InputError
+from napari_microsr.smlm.localizations import Localizations
 from napari_microsr.smlm.render import RENDERERS
 from napari_microsr.widgets.form import CheckBox, ChoiceBox, NumberBox, form_layout, tooltip
 from napari_microsr.widgets.localise_plots import Plot
 
 if TYPE_CHECKING:
     import napari
+
+    from napari_microsr.smlm.frc import RingCorrelation
+
+#: At which correlation the resolution is read (Nieuwenhuizen et al. 2013).
+THRESHOLD = 1 / 7
 
 
 class RenderTab(QWidget):
@@ -88,6 +96,53 @@ class RenderTab(QWidget):
         self.save_button.clicked.connect(lambda: self.save.emit())
         self.points_button.clicked.connect(lambda: self.points.emit())
         self.measure_button.clicked.connect(lambda: self.measure.emit())
+
+    def show_resolution(self, correlation: "RingCorrelation", said: str) -> None:
+        """Show a ring correlation with its threshold, and what it tells."""
+        per_um = correlation.frequency_nm * 1000
+        level = np.full(len(per_um), THRESHOLD)
+        self.curve.draw(per_um, correlation.smoothed, level)
+        self.curve.setXRange(0, per_um[-1] / 2 if np.isnan(correlation.resolution_nm) else shown(correlation))
+        self.curve.show()
+        self.resolution.setText(said)
+        self.resolution.show()
+
+    def forget_resolution(self) -> None:
+        """Hide what was measured of another table."""
+        self.curve.hide()
+        self.resolution.hide()
+
+
+def shown(correlation: "RingCorrelation") -> float:
+    """Return up to which frequency [1/µm] a curve is worth showing: three times that of the resolution."""
+    return float(min(3000 / correlation.resolution_nm, correlation.frequency_nm[-1] * 1000))
+
+
+def measure(table: Localizations) -> "tuple[RingCorrelation, str]":
+    """Measure resolution and precision, and say them; called in a worker thread.
+
+    Raises
+    ------
+    MicroSRError
+        If the table is too small.
+    """
+    from napari_microsr.smlm.frc import fourier_ring_correlation
+    from napari_microsr.smlm.nena import nearest_neighbour_precision
+
+    correlation = fourier_ring_correlation(table)
+    resolution = correlation.resolution_nm
+    said = [
+        "The curve does not cross 1/7." if np.isnan(resolution) else f"Resolution (FRC): {resolution:.0f} nm."
+    ]
+    try:
+        said.append(
+            f"Precision from neighbouring frames (NeNA): {nearest_neighbour_precision(table):.1f} nm."
+        )
+    except InputError as error:
+        said.append(f"No precision from neighbouring frames: {error.cause}")
+    if np.isfinite(table.uncertainty_nm).any():
+        said.append(f"Median uncertainty in the table: {np.nanmedian(table.uncertainty_nm):.1f} nm.")
+    return correlation, "\n".join(said)
 
 
 def show_scale_bar(viewer: "napari.viewer.Viewer", on: bool) -> None:

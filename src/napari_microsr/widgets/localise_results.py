@@ -15,7 +15,7 @@ from napari_microsr.widgets.localise_findings import Findings
 from napari_microsr.widgets.localise_image import SuperImage
 from napari_microsr.widgets.localise_overlay import MOST_POINTS
 from napari_microsr.widgets.localise_points import add_points
-from napari_microsr.widgets.localise_render import RenderTab, show_scale_bar
+from napari_microsr.widgets.localise_render import RenderTab, measure, show_scale_bar
 from napari_microsr.widgets.task import Task
 
 if TYPE_CHECKING:
@@ -61,6 +61,9 @@ class Results(QObject):
         self.render.percentile.connect(self.image.set_percentile)
         self.render.scale_bar.connect(lambda on: show_scale_bar(viewer, on))
         self.render.points.connect(self.show_points)
+        self.render.measure.connect(self.measure)
+        self.findings.replaced.connect(self.render.forget_resolution)
+        self.findings.changed.connect(self.render.forget_resolution)
         self.export.opened.connect(self.open)
         self.export.saved.connect(self.save)
 
@@ -159,6 +162,18 @@ class Results(QObject):
             return "The drift is taken out."
 
         self._compute("Correct the drift", work, take)
+
+    def measure(self) -> None:
+        """Measure the resolution of what is kept."""
+        kept = self._kept_or_say()
+        if kept is None:
+            return
+
+        def take(result: Any) -> str:
+            self.render.show_resolution(*result)
+            return "The resolution is measured."
+
+        self._compute("Measure the resolution", lambda task: measure(kept), take)
 
     def save(self, path: Path) -> None:
         """Write what is kept."""
