@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
+from math import hypot
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_microsr.registration.bend import bend
 from napari_microsr.registration.compare import Comparison, Pair, Pose
 from napari_microsr.registration.geometry import parts
 from napari_microsr.registration.placement import Status
@@ -56,16 +58,18 @@ def examine(
 
     The expected error is the cluster-robust ("sandwich") covariance of the least-squares fit with the
     blocks as clusters: what the blocks pull in different directions tells how far the whole may be off
-    (Liang and Zeger, Biometrika 73 (1986) 13).
+    (Liang and Zeger, Biometrika 73 (1986) 13). To it comes how far the field bends away from what was fitted.
     """
     slopes, misfit = linearised(comparison, pair, transform)
-    pulls, normals, alike, power = [], [], [], []
+    pulls, normals, centres, alike, power = [], [], [], [], []
+    middle = (np.array(comparison.mask.shape) - 1) / 2
     for block in _blocks(comparison.mask.shape):
         if comparison.mask[block].mean() < 0.3:
             continue
         rows = slopes[(slice(None), *block)].reshape(len(slopes), -1).astype(np.float64)
         pulls.append(rows @ misfit[block].ravel())
         normals.append(rows @ rows.T)
+        centres.append([(part.start + part.stop - 1) / 2 for part in block])
         f, o = comparison.field[block], comparison.overview[block]
         strength = float((f * f).sum()), float((o * o).sum())
         alike.append(float((f * o).sum()) / max((strength[0] * strength[1]) ** 0.5, 1e-9))
@@ -76,7 +80,11 @@ def examine(
     textured = np.array(power) > 0.1 * np.median(power)
     agrees = (np.array(alike) > _BLOCK_SCORE) & (moved < _BLOCK_SHIFT_PX)
     level_px = parts(pose.matrix).scale * pair.shrink
-    error = level_px * _expected(np.array(normals), np.array(pulls), pair.field_yx, transform)
+    places = (np.array(centres) - middle) / (max(comparison.mask.shape) / 2)
+    error = level_px * hypot(
+        _expected(np.array(normals), np.array(pulls), pair.field_yx, transform),
+        bend(np.array(normals), np.array(pulls), places, transform),
+    )
     return Evidence(comparison.score, float(agrees[textured].mean()), inliers, comparison.overlap, error)
 
 
