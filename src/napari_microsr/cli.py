@@ -339,8 +339,9 @@ def execute(arguments: list[str]) -> int:
     except MicroSRError as error:
         print(f"microsr: {error}", file=sys.stderr)
         return FAILED
-    except (Cancelled, KeyboardInterrupt):
-        print("microsr: cancelled; what is done is kept, and the same command resumes.", file=sys.stderr)
+    except (Cancelled, KeyboardInterrupt) as stop:
+        text = str(stop) or "cancelled; what is done is kept, and the same command resumes."
+        print(f"microsr: {text}", file=sys.stderr)
         return CANCELLED
     return DONE
 
