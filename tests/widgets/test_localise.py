@@ -16,7 +16,7 @@ from napari_microsr.core.image import ImageSource
 from napari_microsr.smlm.camera import Camera
 from napari_microsr.smlm.finders import GaussianMle
 from napari_microsr.smlm.formats import Field, read_table, write_table
-from napari_microsr.smlm.frc import fourier_ring_correlation
+from napari_microsr.smlm.frc_job import FrcJob, measure_resolution
 from napari_microsr.smlm.job import LocalizeJob, localize
 from napari_microsr.smlm.localizations import Localizations
 from napari_microsr.smlm.psf import expected_photons
@@ -283,8 +283,10 @@ def test_drift_is_taken_out_and_put_back(model, open_widget, tmp_path, qtbot):
     widget.tabs.setCurrentIndex(3)
     qtbot.mouseClick(widget.results.render.measure_button, LEFT)
     idle(qtbot, widget)
-    resolution = fourier_ring_correlation(moved).resolution_nm
-    assert f"Resolution (FRC): {resolution:.0f} nm." in widget.results.render.resolution.text()
+    write_table(tmp_path / "moved.parquet", moved)
+    told = measure_resolution(FrcJob(table=tmp_path / "moved.parquet"))
+    said = widget.results.render.resolution.text()
+    assert f"Resolution (FRC): {told['resolution_nm']:.0f} ± {told['resolution_sd_nm']:.0f} nm." in said
     assert "Median uncertainty in the table: 5.0 nm" in widget.results.render.resolution.text()
     assert widget.results.render.curve.isVisible()
     widget.tabs.setCurrentIndex(2)
@@ -311,6 +313,36 @@ def test_events_are_merged_and_the_kept_table_saved(model, stack, open_widget, c
     idle(qtbot, widget)
     assert "does not exist" in widget.message.text()
     assert len(widget.results.findings) == 4, "the table stays"
+
+
+def test_the_image_is_saved_and_shown_in_its_place(model, stack, open_widget, click_run, tmp_path, qtbot):
+    layer = model.add_image(stack, name="cells", scale=(1, 0.1, 0.1), units=("pixel", "um", "um"))
+    widget = open_widget(model)
+    widget.results.render.save.emit(tmp_path / "none.tif")
+    assert "no localisations" in widget.message.text()
+    click_run(widget)
+    widget.results.filter.frames.set_limits(0, 3)
+    widget.results.render.pixel.setValue(20)
+    qtbot.waitUntil(lambda: drawn(widget).sum() == 4 * len(SPOTS))
+    for name in ("image.ome.zarr", "image.tif"):
+        widget.results.render.save.emit(tmp_path / name)
+        idle(qtbot, widget)
+        assert "Saved the image" in widget.message.text()
+    whole = tifffile.imread(tmp_path / "image.tif")
+    height, width = whole.shape
+    assert (height, width) == (SHAPE[0] * 5, SHAPE[1] * 5)
+    np.testing.assert_array_equal(whole, drawn(widget)[:height, :width])
+    stored = model.layers["image"]
+    level = stored.data[0] if stored.multiscale else stored.data
+    np.testing.assert_array_equal(np.asarray(level), whole)
+    np.testing.assert_allclose(
+        stored.data_to_world((-0.5, -0.5)), np.asarray(layer.data_to_world((0, -0.5, -0.5)))[-2:], atol=1e-9
+    )
+    widget.results.render.save.emit(tmp_path / "image.ome.zarr")
+    idle(qtbot, widget)
+    assert "exists already" in widget.message.text()
+    offered = [widget.layer_box.itemText(i) for i in range(widget.layer_box.count())]
+    assert offered == ["cells"], "in drawn images there is nothing to localise"
 
 
 def test_the_command_does_the_same(model, stack, open_widget, tmp_path, qtbot):

@@ -19,6 +19,7 @@ from napari_microsr.widgets.layers import as_file, file_of
 from napari_microsr.widgets.localise_camera import CameraPicker
 from napari_microsr.widgets.localise_layers import (
     give_pixel_size,
+    is_rendered,
     pixel_nm_of,
     pixel_size_doubt,
     stack_from_layer,
@@ -132,7 +133,7 @@ class LocaliseWidget(JobWidget):
     def list_layers(self, _event: object = None) -> None:
         """Offer the viewer's images, but those drawn of localisations."""
         images = [it for it in self._viewer.layers if isinstance(it, Image)]
-        stacks = [it for it in images if "rendered_pixel_nm" not in it.metadata.get("microsr", {})]
+        stacks = [it for it in images if not is_rendered(it)]
         if self.layer_box.offer(stacks, self._viewer.layers.selection.active):
             self._chosen()
 

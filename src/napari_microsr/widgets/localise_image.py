@@ -9,6 +9,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_microsr.smlm.localizations import Localizations
 from napari_microsr.smlm.render import RENDERERS, Canvas
+from napari_microsr.smlm.render_job import RenderJob, rendered_placement
 from napari_microsr.widgets.latest import Latest
 from napari_microsr.widgets.localise_layers import rendered_arguments
 
@@ -133,7 +134,9 @@ class SuperImage(QObject):
         self._latest.forget()
         self.pyramid = pyramid = Pyramid(field, pixel_nm)
         magnification = field.pixel_nm / pyramid.pixel_nm
-        place = _in_nm(pyramid.pixel_nm) if stack is None else rendered_arguments(stack, magnification)
+        place = (
+            rendered_arguments(stack, magnification) if stack is not None else _in_nm(field, pyramid.pixel_nm)
+        )
         for layer in [it for it in self._viewer.layers if it is self.layer or it.name == name]:
             self._viewer.layers.remove(layer)
         self._limits = (0.0, 1.0)
@@ -143,7 +146,7 @@ class SuperImage(QObject):
             name=name,
             colormap="inferno",
             contrast_limits=self._limits,
-            metadata={"microsr": {"rendered_pixel_nm": pyramid.pixel_nm}},
+            metadata={"microsr": {"task": RenderJob.task}},
             **place,
         )
         self._timer.start()
@@ -168,6 +171,12 @@ class SuperImage(QObject):
     def shown(self) -> bool:
         """Whether the layer is in the viewer."""
         return self.layer is not None and self.layer in self._viewer.layers
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The contrast in which the image is shown."""
+        low, high = (0.0, 1.0) if self.layer is None else self.layer.contrast_limits
+        return float(low), float(high)
 
     def set_percentile(self, percent: float) -> None:
         """Show what exceeds this percentile in the brightest colour."""
@@ -215,7 +224,7 @@ class SuperImage(QObject):
         self._limits = (0.0, highest)
 
 
-def _in_nm(pixel_nm: float) -> dict[str, Any]:
-    """Lay the corner of the field at the origin, as files of localisations do."""
-    place = (pixel_nm / 2, pixel_nm / 2)
-    return {"scale": (pixel_nm,) * 2, "translate": place, "units": ("nm", "nm"), "axis_labels": ("y", "x")}
+def _in_nm(field: Localizations, pixel_nm: float) -> dict[str, Any]:
+    """Lay the image where a stack at the origin would be."""
+    place = rendered_placement(field.pixel_nm, pixel_nm)
+    return {name: getattr(place, name) for name in ("scale", "translate", "units", "axis_labels")}

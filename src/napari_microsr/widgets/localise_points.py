@@ -65,7 +65,7 @@ def add_points(
 def _place(stack: "Image | None", pixel_nm: float) -> dict[str, Any]:
     if stack is not None:
         return rendered_arguments(stack, 1.0)
-    return {"scale": (pixel_nm,) * 2, "translate": (pixel_nm / 2,) * 2, "units": ("nm", "nm")}
+    return {"scale": (pixel_nm,) * 2, "units": ("nm", "nm")}
 
 
 def _in_view(viewer: "napari.viewer.Viewer", stack: "Image | None", kept: Localizations) -> Localizations:

@@ -1,13 +1,12 @@
 """The tab Render: how the image is drawn and shown, its resolution, and points of a part of it."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_microsr.errors import InputError
-from napari_microsr.smlm.localizations import Localizations
 from napari_microsr.smlm.render import RENDERERS
 from napari_microsr.widgets.form import CheckBox, ChoiceBox, NumberBox, form_layout, tooltip
 from napari_microsr.widgets.localise_plots import Plot
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
 
     from napari_microsr.smlm.frc import RingCorrelation
 
+#: What the file dialog offers.
+KINDS = "OME-Zarr, of any size (*.ome.zarr);;TIFF (*.tif)"
 #: At which correlation the resolution is read (Nieuwenhuizen et al. 2013).
 THRESHOLD = 1 / 7
 
@@ -30,13 +31,15 @@ class RenderTab(QWidget):
         Another renderer, or another pixel size, is wanted.
     percentile, scale_bar : Signal
         Emitted with the new percentile, and with whether there is a scale bar.
-    points, measure, save : Signal
-        Points, the resolution, or a file are wanted.
+    points, measure : Signal
+        Points, or the resolution, are wanted.
+    save : Signal
+        A file is wanted; emitted with its path.
     """
 
     redraw, resize = Signal(), Signal()
     percentile, scale_bar = Signal(float), Signal(bool)
-    points, measure, save = Signal(), Signal(), Signal()
+    points, measure, save = Signal(), Signal(), Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
@@ -93,16 +96,24 @@ class RenderTab(QWidget):
         self.pixel.valueChanged.connect(lambda _: self.resize.emit())
         self.bright.valueChanged.connect(self.percentile)
         self.bar.toggled.connect(self.scale_bar)
-        self.save_button.clicked.connect(lambda: self.save.emit())
+        self.save_button.clicked.connect(self._save)
         self.points_button.clicked.connect(lambda: self.points.emit())
         self.measure_button.clicked.connect(lambda: self.measure.emit())
+
+    def _save(self) -> None:
+        path, kind = QFileDialog.getSaveFileName(self, "Image of the kept localisations", "", KINDS)
+        if path:
+            ending = ".tif" if "tif" in kind else ".ome.zarr"
+            self.save.emit(Path(path) if path.endswith((".zarr", ".tif", ".tiff")) else Path(path + ending))
 
     def show_resolution(self, correlation: "RingCorrelation", said: str) -> None:
         """Show a ring correlation with its threshold, and what it tells."""
         per_um = correlation.frequency_nm * 1000
         level = np.full(len(per_um), THRESHOLD)
         self.curve.draw(per_um, correlation.smoothed, level)
-        self.curve.setXRange(0, per_um[-1] / 2 if np.isnan(correlation.resolution_nm) else shown(correlation))
+        # Three times the frequency of the resolution tells enough.
+        last = np.fmin(3000 / correlation.resolution_nm, per_um[-1])
+        self.curve.setXRange(0, float(last))
         self.curve.show()
         self.resolution.setText(said)
         self.resolution.show()
@@ -111,38 +122,6 @@ class RenderTab(QWidget):
         """Hide what was measured of another table."""
         self.curve.hide()
         self.resolution.hide()
-
-
-def shown(correlation: "RingCorrelation") -> float:
-    """Return up to which frequency [1/µm] a curve is worth showing: three times that of the resolution."""
-    return float(min(3000 / correlation.resolution_nm, correlation.frequency_nm[-1] * 1000))
-
-
-def measure(table: Localizations) -> "tuple[RingCorrelation, str]":
-    """Measure resolution and precision, and say them; called in a worker thread.
-
-    Raises
-    ------
-    MicroSRError
-        If the table is too small.
-    """
-    from napari_microsr.smlm.frc import fourier_ring_correlation
-    from napari_microsr.smlm.nena import nearest_neighbour_precision
-
-    correlation = fourier_ring_correlation(table)
-    resolution = correlation.resolution_nm
-    said = [
-        "The curve does not cross 1/7." if np.isnan(resolution) else f"Resolution (FRC): {resolution:.0f} nm."
-    ]
-    try:
-        said.append(
-            f"Precision from neighbouring frames (NeNA): {nearest_neighbour_precision(table):.1f} nm."
-        )
-    except InputError as error:
-        said.append(f"No precision from neighbouring frames: {error.cause}")
-    if np.isfinite(table.uncertainty_nm).any():
-        said.append(f"Median uncertainty in the table: {np.nanmedian(table.uncertainty_nm):.1f} nm.")
-    return correlation, "\n".join(said)
 
 
 def show_scale_bar(viewer: "napari.viewer.Viewer", on: bool) -> None:

@@ -13,9 +13,11 @@ from napari_microsr.widgets.localise_export import ExportTab
 from napari_microsr.widgets.localise_filter import FilterTab
 from napari_microsr.widgets.localise_findings import Findings
 from napari_microsr.widgets.localise_image import SuperImage
+from napari_microsr.widgets.localise_layers import rendered_arguments
 from napari_microsr.widgets.localise_overlay import MOST_POINTS
 from napari_microsr.widgets.localise_points import add_points
-from napari_microsr.widgets.localise_render import RenderTab, measure, show_scale_bar
+from napari_microsr.widgets.localise_render import RenderTab, show_scale_bar
+from napari_microsr.widgets.localise_work import measure, save_image
 from napari_microsr.widgets.task import Task
 
 if TYPE_CHECKING:
@@ -62,6 +64,7 @@ class Results(QObject):
         self.render.scale_bar.connect(lambda on: show_scale_bar(viewer, on))
         self.render.points.connect(self.show_points)
         self.render.measure.connect(self.measure)
+        self.render.save.connect(self.save_image)
         self.findings.replaced.connect(self.render.forget_resolution)
         self.findings.changed.connect(self.render.forget_resolution)
         self.export.opened.connect(self.open)
@@ -173,7 +176,7 @@ class Results(QObject):
             self.render.show_resolution(*result)
             return "The resolution is measured."
 
-        self._compute("Measure the resolution", lambda task: measure(kept), take)
+        self._compute("Measure the resolution", lambda task: measure(kept, task), take)
 
     def save(self, path: Path) -> None:
         """Write what is kept."""
@@ -187,6 +190,28 @@ class Results(QObject):
             return write_table(path, kept)
 
         self._compute(f"Save {path}", work, lambda written: f"Saved {len(kept):,} localisations: {written}")
+
+    def save_image(self, path: Path) -> None:
+        """Render what is kept into a file; a store is shown."""
+        kept, stack = self._kept_or_say(), self._present()
+        if kept is None:
+            return
+        pixel_nm, renderer = self.render.pixel.get() or 10.0, self.render.renderer.get()
+
+        def work(task: Task) -> Any:
+            return save_image(kept, path, pixel_nm, renderer, self._name, task)
+
+        def take(result: Any) -> str:
+            written, arguments = result
+            if arguments is not None:
+                place = {} if stack is None else rendered_arguments(stack, kept.pixel_nm / pixel_nm)
+                look = {"colormap": "inferno", "contrast_limits": self.image.limits}
+                self._viewer.add_image(
+                    name=written.name.removesuffix(".ome.zarr"), **arguments | place | look
+                )
+            return f"Saved the image: {written}"
+
+        self._compute(f"Save {path}", work, take)
 
     def open(self, path: Path, pixel_nm: float | None) -> None:
         """Read a table."""
