@@ -198,3 +198,33 @@ def test_pickles_opened_again_and_fingerprints(tmp_path, rng):
     other = open_image(tmp_path / "a.zarr").fingerprint()
     write(tmp_path / "a.zarr", data + 1, "yx")
     assert len({mark, other, open_image(tmp_path / "a.zarr").fingerprint()}) == 3
+
+
+def test_version_06_has_axes_in_a_coordinate_system_and_sequences(tmp_path):
+    """By the example of the specification: https://github.com/ome/ngff-spec/releases/tag/0.6."""
+    group = zarr.create_group(tmp_path / "image.ome.zarr", zarr_format=3)
+    group.create_array("s0", data=np.zeros((2, 4, 5), np.uint8))
+    axes = [
+        {"name": "c", "type": "channel"},
+        {"name": "y", "type": "space", "unit": "micrometer"},
+        {"name": "x", "type": "space", "unit": "micrometer"},
+    ]
+    sequence = {
+        "type": "sequence",
+        "input": {"path": "s0"},
+        "output": {"name": "physical"},
+        "transformations": [
+            {"type": "scale", "scale": [1, 0.5, 0.25]},
+            {"type": "translation", "translation": [0, 3, 4]},
+        ],
+    }
+    multiscale = {
+        "coordinateSystems": [{"name": "physical", "axes": axes}],
+        "datasets": [{"path": "s0", "coordinateTransformations": [sequence]}],
+    }
+    group.attrs["ome"] = {"version": "0.6", "multiscales": [multiscale]}
+    source = open_image(tmp_path / "image.ome.zarr")
+    assert source.axes == "cyx"
+    assert source.placement.scale == (1, 0.5, 0.25)
+    assert source.placement.translate == (0, 3, 4)
+    assert source.placement.pixel_size_um == (0.5, 0.25)

@@ -261,7 +261,7 @@ def open_image(path: str | os.PathLike[str]) -> ImageSource:
     Parameters
     ----------
     path : path-like
-        TIFF, BigTIFF, OME-TIFF, SVS, NDPI and other tiled TIFF, OME-Zarr 0.4 and 0.5, a zarr
+        TIFF, BigTIFF, OME-TIFF, SVS, NDPI and other tiled TIFF, OME-Zarr 0.4 to 0.6, a zarr
         array, PNG, JPEG or WebP. Of a pyramid the finest level is taken, of many images the largest.
 
     Returns

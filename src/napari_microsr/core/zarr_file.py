@@ -1,5 +1,6 @@
-"""Images in OME-Zarr 0.1 to 0.5, and bare zarr arrays."""
+"""Images in OME-Zarr 0.1 to 0.6, and bare zarr arrays."""
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,12 @@ def _multiscales(group: zarr.Group) -> list[dict[str, Any]]:
 
 
 def _axes(multiscale: dict[str, Any], ndim: int) -> tuple[str, list[str]]:
-    """Return a letter and a unit per axis; before 0.3 the axes were always t, c, z, y, x."""
-    entries = multiscale.get("axes") or list("tczyx"[-ndim:])
+    """Return a letter and a unit per axis.
+
+    Before 0.3 the axes were always t, c, z, y, x; since 0.6 they belong to a coordinate system.
+    """
+    systems = multiscale.get("coordinateSystems") or [{}]
+    entries = multiscale.get("axes") or systems[0].get("axes") or list("tczyx"[-ndim:])
     named = [{"name": entry} if isinstance(entry, str) else entry for entry in entries]
     units = [unit_symbol(str(entry.get("unit", PIXEL))) for entry in named]
     return axis_letters(str(entry["name"]) for entry in named), units
@@ -91,13 +96,22 @@ def _transform(
     """Compose the transformations of the level and then those of the whole image."""
     scale, shift = [1.0] * ndim, [0.0] * ndim
     for owner in (dataset, multiscale):
-        for step in owner.get("coordinateTransformations") or ():
+        for step in _steps(owner.get("coordinateTransformations") or ()):
             if step.get("type") == "scale" and "scale" in step:
                 scale = [a * float(b) for a, b in zip(scale, step["scale"], strict=True)]
                 shift = [a * float(b) for a, b in zip(shift, step["scale"], strict=True)]
             elif step.get("type") == "translation" and "translation" in step:
                 shift = [a + float(b) for a, b in zip(shift, step["translation"], strict=True)]
     return scale, shift
+
+
+def _steps(transformations: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield simple transformations; since 0.6 they may stand in a sequence."""
+    for step in transformations:
+        if step.get("type") == "sequence":
+            yield from _steps(step.get("transformations") or ())
+        else:
+            yield step
 
 
 def _exact(noted: Any, found: Placement) -> Placement:

@@ -83,6 +83,20 @@ def test_images_and_placements_come_back(tmp_path, placements, images, name):
     assert np.array_equal(stored[4], np.asarray(images["bent"].array).transpose(2, 0, 1))
 
 
+@pytest.mark.parametrize("name", STORES)
+def test_this_package_opens_each_image_where_it_lies(tmp_path, placements, images, name):
+    path = path_of(tmp_path, name)
+    write_placements(placements, path, images=images)
+    overview = open_image(path)
+    assert (overview.axes, overview.rgb) == ("cyx", True)
+    assert overview.placement.pixel_size_um == ((0.6, 0.6) if placements.overviews[0].um else None)
+    turned, um = placements.fields[1], placements.overviews[1].um or 1.0
+    placement = open_image(path / "3").placement
+    for point in corners(turned.shape_yx):
+        world = placement.affine @ [*(np.array(placement.scale) * point + placement.translate), 1]
+        assert np.allclose(world[:2], turned.to_overview(point) * um)
+
+
 class Test05:
     def test_it_is_valid(self, tmp_path, placements, images):
         path = path_of(tmp_path, "ome-zarr-0.5")
@@ -110,15 +124,6 @@ class Test05:
         um, centre = placements.overviews[1].um or 1.0, np.array([16.0, 2.0])
         assert np.allclose(scale * centre + shift, placements.fields[1].to_overview(centre) * um)
         assert np.allclose(scale, 0.31 * um)
-
-    def test_this_package_opens_each_image_where_it_lies(self, tmp_path, placements, images):
-        path = path_of(tmp_path, "ome-zarr-0.5")
-        write_placements(placements, path, images=images)
-        turned, um = placements.fields[1], placements.overviews[1].um or 1.0
-        placement = open_image(path / "3").placement
-        for point in corners(turned.shape_yx):
-            world = placement.affine @ [*(np.array(placement.scale) * point + placement.translate), 1]
-            assert np.allclose(world[:2], turned.to_overview(point) * um)
 
     def test_a_shift_by_another_program_is_taken_over(self, tmp_path, placements, images):
         path = path_of(tmp_path, "ome-zarr-0.5")

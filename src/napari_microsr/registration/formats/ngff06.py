@@ -25,6 +25,7 @@ from napari_microsr.registration.formats.store import (
     embedded,
     groups,
     in_plane,
+    laid,
     read_store,
     write_store,
 )
@@ -86,9 +87,8 @@ def write(
             return Item(placed(source, (pixel_um(entry),) * 2, entry.um), {"overview": entry.name})
         overview = overviews[str(entry.overview)]
         step = field_pixel_um(entry, overview)
-        return Item(
-            placed(source, (step, step), overview.um), {"field": entry.name, "overview": overview.name}
-        )
+        source = laid(placed(source, (step, step), overview.um), _physical(entry, overview))
+        return Item(source, {"field": entry.name, "overview": overview.name})
 
     def scene(items: dict[str, Item]) -> dict[str, Any]:
         links = [
@@ -137,16 +137,21 @@ def read(path: Path, known: Placements | None = None) -> Placements:
 def _link(
     field: FieldPlacement, group: str, overview_group: str, overview: OverviewInfo, items: dict[str, Item]
 ) -> dict[str, Any]:
-    step, um = field_pixel_um(field, overview), pixel_um(overview)
-    physical = np.diag([um, um, 1.0]) @ best_affine(field) @ np.diag([1 / step, 1 / step, 1.0])
     axes, onto = (layout_of(items[key].source).axes for key in (group, overview_group))
     return {
         "type": "affine",
         "name": f"{field.name} on {overview.name}",
         "input": {"path": group, "name": SYSTEM},
         "output": {"path": overview_group, "name": SYSTEM},
-        "affine": embedded(physical, axes, onto),
+        "affine": embedded(_physical(field, overview), axes, onto),
     }
+
+
+def _physical(field: FieldPlacement, overview: OverviewInfo) -> Matrix:
+    """Return the placement between the two systems `physical`."""
+    step, um = field_pixel_um(field, overview), pixel_um(overview)
+    matrix: Matrix = np.diag([um, um, 1.0]) @ best_affine(field) @ np.diag([1 / step, 1 / step, 1.0])
+    return matrix
 
 
 def _in_pixels(physical: Matrix, field: FieldPlacement, overview: OverviewInfo) -> Matrix:

@@ -21,7 +21,7 @@ from napari_microsr.registration.formats.exchange import (
     lost,
     pixel_um,
 )
-from napari_microsr.registration.formats.store import Item, groups, read_store, write_store
+from napari_microsr.registration.formats.store import Item, groups, laid, read_store, write_store
 from napari_microsr.registration.geometry import Matrix, apply, parts
 from napari_microsr.registration.images import Images, placed
 from napari_microsr.registration.placement import FieldPlacement, OverviewInfo, Placements
@@ -100,20 +100,16 @@ def _field_item(field: FieldPlacement, overview: OverviewInfo, source: ImageSour
     um, near, matrix = pixel_um(overview), upright(field), best_affine(field)
     steps = (float(near[0, 0]) * um, float(near[1, 1]) * um)
     source = placed(source, steps, overview.um)
-    placement = source.placement
-    n, axes = len(placement.scale), list(placement.yx)
-    shift = list(placement.translate)
-    for axis, moved in zip(axes, near[:2, 2] * um, strict=True):
+    shift = list(source.placement.translate)
+    for axis, moved in zip(source.placement.yx, near[:2, 2] * um, strict=True):
         shift[axis] = float(moved)
+    source = replace(source, placement=replace(source.placement, translate=tuple(shift)))
     error = corner_error(field, near)
-    affine = None
-    if error > SAME_PX:
+    approximate = error > SAME_PX
+    if approximate:
         to_um = np.diag([um, um, 1.0])
-        rest = to_um @ matrix @ np.linalg.inv(near) @ np.linalg.inv(to_um)
-        affine = np.eye(n + 1)
-        affine[np.ix_([*axes, n], [*axes, n])] = rest
-    source = replace(source, placement=replace(placement, translate=tuple(shift), affine=affine))
-    flags = {"approximate": affine is not None, "corner_error_px": error}
+        source = laid(source, to_um @ matrix @ np.linalg.inv(near) @ np.linalg.inv(to_um))
+    flags = {"approximate": approximate, "corner_error_px": error}
     return Item(source, {"field": field.name, "overview": overview.name, **flags})
 
 

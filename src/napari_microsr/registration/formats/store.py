@@ -8,7 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +124,16 @@ def read_store(path: Path, version: str) -> tuple[Placements, dict[str, Any], di
         )
     placements = from_document(ours["placements"], str(path))
     return placements, ome, {group: _attributes(path / group, version)[0] for group in groups(placements)}
+
+
+def laid(source: ImageSource, affine_yx: Matrix) -> ImageSource:
+    """Return the image with an affine in y and x after its scale and translation, for our own reader."""
+    placement = source.placement
+    n = len(placement.scale)
+    axes = [*placement.yx, n]
+    affine = np.eye(n + 1)
+    affine[np.ix_(axes, axes)] = affine_yx
+    return replace(source, placement=replace(placement, affine=affine))
 
 
 def embedded(matrix: Matrix, axes: str, onto: str) -> list[list[float]]:
