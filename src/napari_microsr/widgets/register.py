@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from napari.layers import Image
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QLabel, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from napari_microsr.core.image import ImageSource
@@ -50,6 +50,7 @@ class RegisterWidget(JobWidget):
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         self._viewer = viewer
+        self._built = False
         self._finish: Callable[[Task], str] = lambda _task: ""
         super().__init__()
         self.book = PlacementBook()
@@ -80,6 +81,7 @@ class RegisterWidget(JobWidget):
         self.pages.addTab(results, "Placements")
         self._connect()
         self._suggest()
+        self._built = True
 
     def build(self, layout: QVBoxLayout) -> None:
         """Add the picker of layers and folder."""
@@ -103,6 +105,14 @@ class RegisterWidget(JobWidget):
         self.locate.chosen.connect(self.table.choose)
         self.compare.viewed.connect(self._view)
         self.compare.by_verdict.toggled.connect(self.views.by_verdict)
+
+    def event(self, event: QEvent) -> bool:
+        """End what goes on in the canvas when napari takes the widget out of its dock."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None and self._built:
+            self.views.show("none", None)
+            self.locator.listen(False)
+            self.desk.rest()
+        return super().event(event)
 
     # The run.
 

@@ -53,6 +53,11 @@ class CorrectDesk(QObject):
         self._end_move()
         self._enable()
 
+    def rest(self) -> None:
+        """End what is going on in the canvas."""
+        self._end_landmarks()
+        self._end_move()
+
     def _move(self, on: bool) -> None:
         name = self._widget.table.current()
         try:
