@@ -9,10 +9,12 @@ pytest.importorskip("napari")
 
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import QAbstractButton, QLabel, QPushButton
+from scipy.spatial import cKDTree
 
 from napari_microsr.smlm.camera import Camera
 from napari_microsr.smlm.finders import GaussianMle
 from napari_microsr.smlm.simulate import Scene, simulate_frames
+from napari_microsr.widgets.localise_camera import METADATA
 
 pytestmark = [pytest.mark.gui, pytest.mark.viewer]
 LEFT = Qt.MouseButton.LeftButton
@@ -113,3 +115,27 @@ def test_closing_the_dock_ends_run_and_try(dock, stack, gate, qtbot):
     viewer.dims.set_current_step(0, 3)
     qtbot.wait(200)
     assert "detections" not in viewer.layers
+
+
+def test_the_sample_is_localised_with_its_own_camera(make_napari_viewer, tmp_path, qtbot):
+    viewer = make_napari_viewer()
+    stack, truth = viewer.open_sample("napari-microsr", "filaments")
+    _, widget = viewer.window.add_plugin_dock_widget("napari-microsr", "Localise")
+    assert widget.layer is stack
+    assert widget.form.get()["pixel_nm"] == 100
+    assert widget.form.get()["offset"] == 100
+    assert widget.camera.currentText() == METADATA
+    assert not truth.visible
+    widget.models.put("gaussian-mle")
+    widget.output.choose_folder(str(tmp_path))
+    widget.form.put({"last_frame": 19})
+    qtbot.mouseClick(widget.button, LEFT)
+    with qtbot.waitSignal(widget.task.ended, timeout=60_000):
+        pass
+    known = truth.data[truth.data[:, 0] < 20]
+    found = widget.results.findings.table
+    nearest = cKDTree(known * [1000, 1, 1]).query(np.column_stack([found.frame * 1000, found.y, found.x]))[0]
+    assert len(found) > 0.6 * len(known)
+    assert np.median(nearest) < 0.2
+    again, _ = viewer.open_sample("napari-microsr", "filaments")
+    np.testing.assert_array_equal(again.data, stack.data)

@@ -40,7 +40,7 @@ def stack_from_layer(layer: "Image") -> "ImageSource":
 
 def is_rendered(layer: "Image") -> bool:
     """Whether a layer was drawn of localisations, so that there are none to find in it."""
-    return layer.metadata.get("microsr", {}).get("task") == RenderJob.task
+    return bool(layer.metadata.get("microsr", {}).get("task") == RenderJob.task)
 
 
 def pixel_nm_of(layer: "Image") -> float | None:
