@@ -26,7 +26,13 @@ def test_spots_are_those_of_the_simulator():
     patch = Patch(np.random.default_rng(2), QUIET, 24)
     drawn = patch._spots(patch.photons, patch.sigma)
     expected = expected_photons(
-        np.zeros(len(patch.x), int), patch.x, patch.y, patch.photons, patch.sigma, n_frames=1, shape_yx=(24, 24)
+        np.zeros(len(patch.x), int),
+        patch.x,
+        patch.y,
+        patch.photons,
+        patch.sigma,
+        n_frames=1,
+        shape_yx=(24, 24),
     )[0]
     np.testing.assert_allclose(drawn, expected, atol=0.02 + 1e-4 * expected.max())
 
@@ -51,7 +57,12 @@ def test_more_emitters_than_rows_are_cut():
 @pytest.mark.parametrize("em", [0.0, 1.0])
 def test_the_variance_of_the_noise_is_the_mean(em):
     ranges = TrainingRanges(
-        density_um2=(0.0, 0.0), background=(30.0, 30.0), read_noise=(0.0, 0.0), em=em, structured=0.0, typical=0.0
+        density_um2=(0.0, 0.0),
+        background=(30.0, 30.0),
+        read_noise=(0.0, 0.0),
+        em=em,
+        structured=0.0,
+        typical=0.0,
     )
     frames = np.stack([Patch(np.random.default_rng(i), ranges, 40).frame()[0] for i in range(40)])
     assert frames.mean() == pytest.approx(30, rel=0.01)
@@ -60,7 +71,9 @@ def test_the_variance_of_the_noise_is_the_mean(em):
 
 
 def test_read_noise_is_told():
-    ranges = TrainingRanges(density_um2=(0.0, 0.0), background=(1e-3, 1e-3), read_noise=(2.0, 2.0), typical=0.0)
+    ranges = TrainingRanges(
+        density_um2=(0.0, 0.0), background=(1e-3, 1e-3), read_noise=(2.0, 2.0), typical=0.0
+    )
     pulls = []
     for i in range(60):
         photons, variance, _ = Patch(np.random.default_rng(i), ranges, 40).frame()

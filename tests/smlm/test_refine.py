@@ -15,12 +15,16 @@ FREE = FitSettings(steps=12, neighbours=3, width_sd=0.02, background_sd=0.02)
 
 def spots_at(x, y, photons, background=20.0):
     x = np.atleast_1d(np.asarray(x, float))
-    return Spots(x, np.atleast_1d(np.asarray(y, float)), *(np.full(len(x), v) for v in (photons, SIGMA, background)))
+    return Spots(
+        x, np.atleast_1d(np.asarray(y, float)), *(np.full(len(x), v) for v in (photons, SIGMA, background))
+    )
 
 
 def expected(spots, shape, background=20.0):
     frame = np.zeros(len(spots.x), int)
-    light = expected_photons(frame, spots.x, spots.y, spots.photons, spots.sigma_px, n_frames=1, shape_yx=shape)
+    light = expected_photons(
+        frame, spots.x, spots.y, spots.photons, spots.sigma_px, n_frames=1, shape_yx=shape
+    )
     return light[0].astype(float) + background
 
 

@@ -70,8 +70,8 @@ def settle(network: Emitters2d, ranges: TrainingRanges) -> list[Outcome]:
     kept = [(truth, found.select(found.probability > network.threshold)) for truth, found in tables]
     outcomes = [judge(*pair) for pair in kept]
     # The mean of logarithms: too small by a third counts as much as too large by a half.
-    scale = float(np.exp(np.nanmean(np.log([outcome.honesty for outcome in outcomes]))))
-    network.error_scale = round(scale, 3) if np.isfinite(scale) else 1.0
+    told = [outcome.honesty for outcome in outcomes if np.isfinite(outcome.honesty)]
+    network.error_scale = round(float(np.exp(np.mean(np.log(told)))), 3) if told else 1.0
     return [Outcome(outcome.score, outcome.honesty / network.error_scale) for outcome in outcomes]
 
 
@@ -118,7 +118,7 @@ def make_card(
 
 
 def figures(outcomes: list[Outcome]) -> dict[str, float]:
-    """Return the figures of a card by name."""
+    """Return the figures of a card by name, but for those of which nothing was found."""
     named: dict[str, float] = {}
     for density, outcome in zip(DENSITIES_UM2, outcomes, strict=True):
         at = f"at {density:g} per µm²"
@@ -126,7 +126,7 @@ def figures(outcomes: list[Outcome]) -> dict[str, float]:
         named[f"recall {at}"] = round(outcome.score.recall, 3)
         named[f"RMSE in nm {at}"] = round(outcome.score.rmse_nm, 1)
         named[f"error / predicted error {at}"] = round(outcome.honesty, 2)
-    return named
+    return {name: value for name, value in named.items() if np.isfinite(value)}
 
 
 def _span(values: tuple[float, float]) -> str:

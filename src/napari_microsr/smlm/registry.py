@@ -64,6 +64,18 @@ def load_network(card: ModelCard, weights: Path | None) -> nn.Module:
         If the weights are missing, damaged or of another architecture than the card's.
     """
     network = build_network(card.architecture, **card.arguments)
+    load_weights(network, card, weights)
+    return network.eval()
+
+
+def load_weights(network: nn.Module, card: ModelCard, weights: Path | None) -> None:
+    """Load the weights of a card into a network.
+
+    Raises
+    ------
+    ModelError
+        As `load_network` does.
+    """
     if weights is None:
         raise ModelError(f"The weights of {card.id} are missing.", "Put them beside the card.")
     try:
@@ -74,4 +86,3 @@ def load_network(card: ModelCard, weights: Path | None) -> nn.Module:
             f"The weights {weights} do not fit the network {card.architecture} of the card ({fault}).",
             "Correct the card's architecture and arguments.",
         ) from error
-    return network.eval()

@@ -27,6 +27,8 @@ class LocalizerTraining(Job):
     """Folder for runs; this one's checkpoints and result go to OUT/NAME."""
     arguments: dict[str, Any] = Field(default_factory=dict)
     """Arguments of the network."""
+    start: str | None = None
+    """Id or path of a trained network of the same arguments to go on from, instead of random weights."""
     batch: int = Field(default=16, ge=1)
     """Patches per step."""
     check_every: int = Field(default=500, ge=1)
@@ -129,11 +131,12 @@ def train_localizer(job: TrainLocalizerJob, progress: Progress, resume: bool = F
     import torch
 
     from napari_microsr.core.training import fit
+    from napari_microsr.core.weights import find
     from napari_microsr.smlm.datasets import PatchDataset
     from napari_microsr.smlm.export import efficiencies, export_localizer
     from napari_microsr.smlm.losses import emitter_loss
     from napari_microsr.smlm.patches import TrainingRanges
-    from napari_microsr.smlm.registry import build_network
+    from napari_microsr.smlm.registry import build_network, load_weights
 
     ranges = TrainingRanges(
         sigma_px=job.sigma_px if job.stack is None else _range_of(job),
@@ -151,6 +154,8 @@ def train_localizer(job: TrainLocalizerJob, progress: Progress, resume: bool = F
     with torch.random.fork_rng():
         torch.manual_seed(job.seed)
         network = build_network("emitters-2d", **job.arguments)
+        if job.start is not None:
+            load_weights(network, *find(job.start))
         fit(network, patches, emitter_loss, efficiencies, schedule, folder, progress, resume)
     return export_localizer(network, job, ranges, folder)
 
