@@ -21,6 +21,11 @@ def decoys(results: Sequence[Result]) -> list[Result]:
     return [r for r in results if r.set in DECOYS]
 
 
+def there(results: Sequence[Result]) -> list[Result]:
+    """Return the results on fields that are on the overview."""
+    return [r for r in results if r.set not in DECOYS]
+
+
 def of(results: Sequence[Result], *sets: str) -> list[Result]:
     """Return the results of some sets."""
     return [r for r in results if r.set in sets]
@@ -117,7 +122,7 @@ def _false(results: Sequence[Result]) -> str:
 
 
 def _auc(results: Sequence[Result]) -> str:
-    on, off = core(results), decoys(results)
+    on, off = there(results), decoys(results)
     return f"{auc(on, off):.5f}" if on and off else "-"
 
 
