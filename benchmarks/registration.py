@@ -10,7 +10,8 @@ petebankhead/2022-qupath-cell-detection. Without it that pair is left out, and t
 slide alone. --tissue holds RGB images of other slides, about 0.5 µm per pixel and 400 px or larger, to look
 for where they are not. --sets chooses among the sets, --share takes a part of each, --baselines the part of
 that which the other methods are shown. --calibration runs the seeds on which thresholds and the expected
-error were fitted: other overviews, other fields. --figures draws docs/images/registration-*.png.
+error were fitted: other overviews, other fields. --figures draws docs/images/registration-*.png; it needs
+matplotlib.
 
 Times are CPU time of one thread, from pixels in memory to the placement: median, and in brackets the 95th
 percentile.
