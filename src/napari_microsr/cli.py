@@ -20,6 +20,10 @@ from napari_microsr.errors import JobError, MicroSRError
 from napari_microsr.registration.job import RegisterJob, RegisterOptions
 from napari_microsr.registration.merge import MergeJob
 from napari_microsr.registration.pairs import PairsJob
+from napari_microsr.smlm.drift_job import DriftJob
+from napari_microsr.smlm.frc_job import FrcJob
+from napari_microsr.smlm.render_job import RenderJob
+from napari_microsr.smlm.simulate_job import SimulateJob
 from napari_microsr.superres.job import UpscaleJob
 from napari_microsr.superres.training import TrainJob
 
@@ -146,6 +150,75 @@ def pairs(job: Annotated[PairsJob, Parameter(name="*")], *, as_json: AsJson = Fa
 
 
 @app.command
+def render(job: Annotated[RenderJob, Parameter(name="*")], *, as_json: AsJson = False) -> None:
+    """Render a table of localisations as an image.
+
+    Parameters
+    ----------
+    job
+        The settings.
+    as_json
+        Print the result as JSON.
+    """
+    _report(run_render(job), as_json)
+
+
+@app.command
+def drift(job: Annotated[DriftJob, Parameter(name="*")], *, as_json: AsJson = False) -> None:
+    """Take the drift of the sample out of a table of localisations.
+
+    Parameters
+    ----------
+    job
+        The settings.
+    as_json
+        Print the result as JSON.
+    """
+    _report(run_drift(job), as_json)
+
+
+@app.command
+def frc(job: Annotated[FrcJob, Parameter(name="*")], *, as_json: AsJson = False) -> None:
+    """Measure resolution (Fourier ring correlation) and precision (NeNA) of a table of localisations.
+
+    Parameters
+    ----------
+    job
+        The settings.
+    as_json
+        Print the result as JSON.
+    """
+    result = run_frc(job)
+    if not as_json:
+        precision = result["precision_nm"]
+        print(f"resolution {result['resolution_nm']:.1f} ± {result['resolution_sd_nm']:.1f} nm")
+        print(f"precision {precision:.1f} nm" if precision is not None else "precision unknown")
+    if as_json or result["outputs"]:
+        _report(result, as_json)
+
+
+@app.command
+def simulate(path: Path, output: Path | None = None, /, *, as_json: AsJson = False) -> None:
+    """Simulate a stack of single molecules, and the table of what is in it.
+
+    Parameters
+    ----------
+    path
+        YAML: the line `task: simulate` and its settings.
+    output
+        Stack, NAME.tif or NAME.ome.zarr, if not the one that the file names. The table is NAME.csv.
+    as_json
+        Print the result as JSON.
+    """
+    task, settings = read_job_file(path)
+    if task != SimulateJob.task:
+        raise JobError(f"{path} is a job of the task {task!r}.", f"Run it with: microsr run {path}.")
+    if output is not None:
+        settings["output"] = output
+    _report(run_simulate(SimulateJob.parse(settings)), as_json)
+
+
+@app.command
 def run(path: Path, *, as_json: AsJson = False) -> None:
     """Run a job file.
 
@@ -265,6 +338,41 @@ def run_pairs(job: PairsJob) -> dict[str, Any]:
         return {"task": job.task, "outputs": [str(export_pairs(job, progress=progress))]}
 
 
+def run_render(job: RenderJob) -> dict[str, Any]:
+    """Render a table with a progress bar."""
+    from napari_microsr.smlm.render_job import render as do_render
+
+    with _console() as progress:
+        return {"task": job.task, "outputs": [str(do_render(job, progress=progress))]}
+
+
+def run_drift(job: DriftJob) -> dict[str, Any]:
+    """Correct the drift of a table with a progress bar."""
+    from napari_microsr.smlm.drift_job import correct_drift
+
+    with _console() as progress:
+        correct_drift(job, progress=progress)
+    return {"task": job.task, "outputs": [str(job.output), str(job.curve)]}
+
+
+def run_frc(job: FrcJob) -> dict[str, Any]:
+    """Measure the resolution of a table with a progress bar."""
+    from napari_microsr.smlm.frc_job import measure_resolution
+
+    with _console() as progress:
+        figures = measure_resolution(job, progress=progress)
+    return {"task": job.task, "outputs": [str(job.output)] if job.output else [], **figures}
+
+
+def run_simulate(job: SimulateJob) -> dict[str, Any]:
+    """Simulate a stack with a progress bar."""
+    from napari_microsr.smlm.simulate_job import simulate as do_simulate
+
+    with _console() as progress:
+        do_simulate(job, progress=progress)
+    return {"task": job.task, "outputs": [str(job.output), str(job.truth)]}
+
+
 def run_train(job: TrainJob, resume: bool = False) -> dict[str, Any]:
     """Run a training with a progress bar."""
     from napari_microsr.superres.training import train as do_train
@@ -279,6 +387,10 @@ TASKS: dict[str, tuple[type[Job], Callable[[Any], dict[str, Any]]]] = {
     RegisterJob.task: (RegisterJob, run_register),
     MergeJob.task: (MergeJob, run_merge),
     PairsJob.task: (PairsJob, run_pairs),
+    RenderJob.task: (RenderJob, run_render),
+    DriftJob.task: (DriftJob, run_drift),
+    FrcJob.task: (FrcJob, run_frc),
+    SimulateJob.task: (SimulateJob, run_simulate),
     TrainJob.task: (TrainJob, run_train),
 }
 
