@@ -27,8 +27,14 @@ VOTERS, SURE_VOTES, FEW_VOTES = 600, 10, 4
 #: So many of the usual ratios are searched without sure votes; so well does a field correlate that no other
 #: overview is tried.
 MOST_GUESSES, SURE_SCORE = 3, 0.85
-# Pixels of fields that are kept between the steps.
-_KEPT_BYTES = 1_500_000_000
+#: Share of placed fields that belong to an objective from which a weak match at another angle is chance.
+STEADY = 0.8
+CONTRADICTED = (
+    "Only a weak match was found, with another angle or scale than the fields of its objective have:"
+    " the field may be of another slide or region."
+)
+# Pixels of fields from files that are kept between the steps; others are read again.
+_KEPT_BYTES = 400_000_000
 # Fields that decide whether the camera mirrors and which ratios there are.
 _PILOTS = 4
 _RANK = {"not_found": 0, "uncertain": 1, "placed": 2}
@@ -101,6 +107,10 @@ class Finder:
         #: Whether the camera mirrors, one answer for all fields; None while it is not known.
         self.mirrored: bool | None = None
         self.learned: list[Objective] = []
+        #: Whether nearly all placed fields share the scale and angle of an objective.
+        self.steady = False
+        #: Fields that cannot be read.
+        self.broken: set[int] = set()
         self.shelf = Shelf(self._prepare, _KEPT_BYTES)
 
     def find(self, number: int) -> FieldPlacement:
@@ -117,7 +127,8 @@ class Finder:
                 if placed(found) and found.score > SURE_SCORE and _whole(found, ground):
                     return found
         except MicroSRError as error:
-            return nowhere(item, (0, 0), str(error))
+            self.broken.add(number)
+            return unseen(item, str(error))
         return best
 
     def find_again(self, number: int, found: FieldPlacement) -> FieldPlacement:
@@ -134,7 +145,10 @@ class Finder:
                         prior = Prior(objective.um / ground.unit, objective.rotation_deg, objective.mirrored)
                         best = better(best, self._place(self.shelf[number], ground, self.narrow, prior))
         except MicroSRError as error:
-            return nowhere(self.items[number], (0, 0), str(error))
+            self.broken.add(number)
+            return unseen(self.items[number], str(error))
+        if best is found and found.status == "uncertain" and self.steady:
+            return nowhere(self.items[number], found.shape_yx, CONTRADICTED)
         return best
 
     def _place(self, field: Field, ground: Ground, search: Search, prior: Prior) -> FieldPlacement:
@@ -206,7 +220,11 @@ class Finder:
     def _prepare(self, number: int) -> tuple[Field, int]:
         item = self.items[number]
         source = item.open()
-        size = source.height * source.width * source.channels * source.dtype.itemsize
+        size = (
+            source.height * source.width * source.channels * source.dtype.itemsize
+            if item.source is None
+            else 0
+        )
         return Field.prepare(source, item.size_um(source), self.options.contrast), size
 
 
@@ -248,10 +266,17 @@ def find_all(finder: Finder, numbers: Sequence[int], report: Report) -> dict[int
     rest = [number for number in numbers if number not in found]
     crew.run("fields", finder.find, rest, keep, len(pilots), total)
     finder.learned = learn(found.values())
+    finder.steady = sum(one.size for one in finder.learned) >= STEADY * sum(map(placed, found.values())) > 0
     if finder.options.joint and finder.learned:
-        doubtful = [n for n, p in sorted(found.items()) if not placed(p) and min(p.shape_yx) > 0]
+        doubtful = [n for n, p in sorted(found.items()) if not placed(p) and n not in finder.broken]
         crew.run("doubtful fields", lambda n: finder.find_again(n, found[n]), doubtful, keep)
     return found
+
+
+def unseen(item: Input, reason: str) -> FieldPlacement:
+    """Return the placement of a field that was not read. Its size, if not known, is that of one pixel."""
+    source = item.source
+    return nowhere(item, (1, 1) if source is None else (source.height, source.width), reason)
 
 
 def nowhere(item: Input, shape_yx: tuple[int, int], reason: str = "") -> FieldPlacement:

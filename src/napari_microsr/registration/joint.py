@@ -247,8 +247,8 @@ def _measure_all(joint: Joint) -> tuple[list[Link], dict[int, tuple[FieldPlaceme
     """Return the measurements among placed fields, and the doubtful fields that were found on them."""
     links: dict[Pair, Link | None] = {}
     rescued: dict[int, tuple[FieldPlacement, Link] | None] = {}
-    doubtful = [n for n, item in sorted(joint.found.items()) if not placed(item) and min(item.shape_yx) > 0]
-    crew = joint.finder.crew
+    crew, broken = joint.finder.crew, joint.finder.broken
+    doubtful = [n for n, item in sorted(joint.found.items()) if not placed(item) and n not in broken]
     crew.run("neighbours", joint.measure, joint.pairs(), links.__setitem__)
     crew.run("doubtful fields", joint.look_for, doubtful, rescued.__setitem__)
     # In the order of the fields, not of the threads: the same input gives the same bits.

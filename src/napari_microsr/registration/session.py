@@ -9,7 +9,7 @@ from napari_microsr.core.image import ImageSource
 from napari_microsr.core.output import writing
 from napari_microsr.core.progress import Cancelled, Progress
 from napari_microsr.errors import InputError, MicroSRError, OutputError
-from napari_microsr.registration.fields import Finder, Ground, find_all, nowhere
+from napari_microsr.registration.fields import Finder, Ground, find_all, unseen
 from napari_microsr.registration.formats import placements_json
 from napari_microsr.registration.inputs import Input, find_files, from_files, from_sources
 from napari_microsr.registration.job import RegisterJob
@@ -55,12 +55,15 @@ class Session:
             finder = Finder(self.items, self.grounds, self.job, self.crew)
             numbers = [number for number in range(len(self.items)) if number not in self.found]
             find_all(finder, numbers, self._take)
-            self._check_any_opened()
+            if len(finder.broken) == len(self.items):
+                first = self.found[0]
+                raise InputError(f"No field can be opened. {first.name}: {first.reason}", "Check the fields.")
             loop_um = tie_all(finder, self.found, self._take)[1] if self.job.joint else None
         except Cancelled:
-            if self.found:
-                self._write(None, unfinished=True)
-            raise
+            if not self.found:
+                raise
+            self._write(None, unfinished=True)
+            raise Cancelled(f"cancelled; the fields found so far are in {self.job.output}.") from None
         return self._write(loop_um, unfinished=False)
 
     def _open_overviews(self) -> None:
@@ -99,11 +102,6 @@ class Session:
         if self.placed is not None:
             self.placed(self._public(placement))
 
-    def _check_any_opened(self) -> None:
-        if all(min(field.shape_yx) == 0 for field in self.found.values()):
-            first = self.found[0]
-            raise InputError(f"No field can be opened. {first.name}: {first.reason}", "Check the fields.")
-
     def _public(self, placement: FieldPlacement) -> FieldPlacement:
         """Leave out lengths that mean nothing: the overview has no pixel size, or the error is not known."""
         sizes = {ground.item.name: ground.um for ground in self.grounds}
@@ -120,7 +118,7 @@ class Session:
         placements = Placements(
             [_info(ground) for ground in self.grounds],
             [
-                self._public(self.found.get(number) or nowhere(item, (0, 0), reason))
+                self._public(self.found.get(number) or unseen(item, reason))
                 for number, item in enumerate(self.items)
             ],
             loop_um if all(ground.um for ground in self.grounds) else None,
