@@ -62,6 +62,7 @@ class FilterTab(QWidget):
         findings.grew.connect(self._soon)
         findings.replaced.connect(self._soon)
         findings.changed.connect(self.say)
+        findings.counted.connect(self.say)
 
     def keep_all(self) -> None:
         """Take all filters away."""
@@ -88,9 +89,10 @@ class FilterTab(QWidget):
             self.count.setText("Nothing is localised yet.")
         elif not ranges:
             self.count.setText(f"{found:,} localisations.")
+        elif self._findings.is_counted and (kept := self._findings.kept) is not None:
+            self.count.setText(f"{len(kept):,} of {found:,} localisations are kept.")
         else:
-            kept = self._findings.kept
-            self.count.setText(f"{0 if kept is None else len(kept):,} of {found:,} localisations are kept.")
+            self.count.setText(f"… of {found:,} localisations are kept.")
 
     def _soon(self) -> None:
         if not self._drawing.isActive():

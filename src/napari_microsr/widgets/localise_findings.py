@@ -1,7 +1,6 @@
 """What a run has found, or a file holds: the table, which of it is kept, and its drift."""
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +11,39 @@ from napari_microsr.smlm.localizations import Localizations, concatenate
 
 #: Rows that a histogram is made of while a run goes on.
 SAMPLED_ROWS = 200_000
+#: Filters of so many rows delay nobody.
+QUICK_ROWS = 500_000
 Range = tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Choice:
+    """Some rows of a table.
+
+    Attributes
+    ----------
+    table : Localizations
+        The table.
+    ranges : dict
+        Lowest and highest value of columns by name; of a column that the table does not know it is left out.
+    known : Localizations or None
+        The rows, where they have been chosen before.
+    """
+
+    table: Localizations
+    ranges: dict[str, Range]
+    known: Localizations | None = None
+
+    def rows(self) -> Localizations:
+        """Choose them."""
+        if self.known is not None or not self.ranges:
+            return self.table if self.known is None else self.known
+        ranges = {name: limits for name, limits in self.ranges.items() if self._has(name)}
+        return self.table.select(by_ranges(self.table, ranges))
+
+    def _has(self, name: str) -> bool:
+        values = getattr(self.table, name)
+        return not len(values) or not bool(np.isnan(values).all())
 
 
 class Findings(QObject):
@@ -26,6 +57,8 @@ class Findings(QObject):
         There is another table, or none.
     changed : Signal
         Other rows are kept, or they lie elsewhere.
+    counted : Signal
+        It is known which rows are kept.
     ranges : dict
         Lowest and highest value of columns by name; see `by_ranges`.
     """
@@ -33,6 +66,7 @@ class Findings(QObject):
     grew = Signal()
     replaced = Signal()
     changed = Signal()
+    counted = Signal()
 
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
@@ -69,13 +103,29 @@ class Findings(QObject):
         return self._kept
 
     @property
+    def is_counted(self) -> bool:
+        """Whether `kept` costs no time."""
+        return self._kept is not None or len(self) <= QUICK_ROWS
+
+    @property
+    def choice(self) -> "Choice | None":
+        """What `kept` is computed of, for another thread; None without a table."""
+        return None if self.moved is None else Choice(self.moved, dict(self.ranges), self._kept)
+
+    def take(self, choice: "Choice", kept: Localizations) -> None:
+        """Take what was computed of a choice, if it is still this one."""
+        if choice.table is self.moved and choice.ranges == self.ranges:
+            self._kept = kept
+            self.counted.emit()
+
+    @property
     def corrected(self) -> bool:
         """Whether the drift is taken out."""
         return self._moved is not None
 
     def keep(self, rows: Localizations) -> Localizations:
         """Return what the filters leave of some rows."""
-        return rows.select(by_ranges(rows, self._known(rows))) if self.ranges else rows
+        return Choice(rows, self.ranges).rows()
 
     def begin(self, table: Localizations | None) -> None:
         """Take another table."""
@@ -126,11 +176,3 @@ class Findings(QObject):
                 counts = np.bincount(part.frame - first)
                 total[first : first + len(counts)] += counts
         return total
-
-    def _known(self, rows: Localizations) -> Mapping[str, Any]:
-        """Return the ranges of columns that these rows have at all: files lack some."""
-        return {
-            name: limits
-            for name, limits in self.ranges.items()
-            if not np.isnan(np.asarray(getattr(rows, name), float)).all() or not len(rows)
-        }

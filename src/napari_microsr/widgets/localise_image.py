@@ -11,6 +11,7 @@ from napari_microsr.smlm.localizations import Localizations
 from napari_microsr.smlm.render import RENDERERS, Canvas
 from napari_microsr.smlm.render_job import RenderJob, rendered_placement
 from napari_microsr.widgets.latest import Latest
+from napari_microsr.widgets.localise_findings import Choice
 from napari_microsr.widgets.localise_layers import rendered_arguments
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ class SuperImage(QObject):
     Attributes
     ----------
     drawn : Signal
-        A whole table has been drawn.
+        A whole table has been drawn; emitted with its choice and its rows.
     failed : Signal
         The MicroSRError that kept it from that.
 
@@ -96,7 +97,7 @@ class SuperImage(QObject):
         Ends with it.
     """
 
-    drawn = Signal()
+    drawn = Signal(object, object)
     failed = Signal(object)
 
     def __init__(self, viewer: "napari.viewer.Viewer", parent: QObject) -> None:
@@ -160,12 +161,12 @@ class SuperImage(QObject):
         if self._latest.busy:
             self._since.append(rows)
 
-    def show(self, table: Localizations, renderer: str) -> None:
-        """Draw a whole table, in the background."""
+    def show(self, choice: Choice, renderer: str) -> None:
+        """Choose and draw rows of a table, in the background."""
         pyramid = self.pyramid
         if pyramid is not None:
             self._since = []
-            self._latest.submit(lambda: (pyramid, pyramid.draw(table, renderer)))
+            self._latest.submit(lambda: _draw(pyramid, choice, renderer))
 
     @property
     def shown(self) -> bool:
@@ -198,8 +199,8 @@ class SuperImage(QObject):
         else:
             self.layer.refresh(thumbnail=False, highlight=False, extent=False)
 
-    def _take(self, drawn: tuple[Pyramid, Levels]) -> None:
-        pyramid, levels = drawn
+    def _take(self, drawn: "_Drawn") -> None:
+        pyramid, levels, choice, rows = drawn
         if pyramid is not self.pyramid:
             return
         # In place: the layer holds these arrays.
@@ -210,7 +211,7 @@ class SuperImage(QObject):
         self._since = []
         self._dirty = True
         self.refresh()
-        self.drawn.emit()
+        self.drawn.emit(choice, rows)
 
     def _stretch(self) -> None:
         """Set the contrast, unless the user has set another one in napari since."""
@@ -222,6 +223,14 @@ class SuperImage(QObject):
         self.layer.contrast_limits_range = (0.0, max(10 * highest, float(self.pyramid.levels[0].max())))
         self.layer.contrast_limits = (0.0, highest)
         self._limits = (0.0, highest)
+
+
+_Drawn = tuple[Pyramid, Levels, Choice, Localizations]
+
+
+def _draw(pyramid: Pyramid, choice: Choice, renderer: str) -> _Drawn:
+    rows = choice.rows()
+    return pyramid, pyramid.draw(rows, renderer), choice, rows
 
 
 def _in_nm(field: Localizations, pixel_nm: float) -> dict[str, Any]:

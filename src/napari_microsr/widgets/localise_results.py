@@ -54,6 +54,7 @@ class Results(QObject):
         self.filter, self.drift = FilterTab(self.findings), DriftTab(self.findings)
         self.render, self.export = RenderTab(), ExportTab()
         self.findings.changed.connect(self.draw)
+        self.image.drawn.connect(self.findings.take)
         self.image.failed.connect(lambda error: say(str(error)))
         self.filter.merge.connect(self.merge)
         self.drift.estimate.connect(self.correct)
@@ -115,9 +116,9 @@ class Results(QObject):
 
     def draw(self) -> None:
         """Draw what is kept."""
-        kept = self.findings.kept
-        if kept is not None and self.image.shown:
-            self.image.show(kept, self.render.renderer.get())
+        choice = self.findings.choice
+        if choice is not None and self.image.shown:
+            self.image.show(choice, self.render.renderer.get())
 
     def show_points(self) -> None:
         """Make a Points layer of what is kept and in view, if these are not too many."""
