@@ -52,6 +52,25 @@ class Tone:
         mean: Array = each.mean(axis=0, dtype=np.float32)
         return mean
 
+    def soften(self, density: Array, sigma: float, gamma: float) -> Array:
+        """Blur as optics do, which mix light and not density: an edge moves where the logarithm is blurred.
+
+        Parameters
+        ----------
+        density : float32, (h, w)
+            Without NaN.
+        sigma : float
+            Width of the Gaussian in pixels.
+        gamma : float
+            Of the camera: the numbers are light to this power.
+        """
+        if self.contrast == "absorption":
+            softer: Array = np.float32(-gamma) * np.log(
+                blurred(np.exp(density * np.float32(-1 / gamma)), sigma)
+            )
+            return softer
+        return np.asarray(np.sqrt(np.maximum(blurred(density * density, sigma), 0)), np.float32)
+
 
 def measure_tone(source: ImageSource, contrast: Literal["auto", "absorption", "fluorescence"]) -> Tone | None:
     """Measure the range of an image on a sample of it, and guess its contrast where that is "auto".

@@ -1,13 +1,13 @@
 """From first guesses to a refined pose: features, the search of all angles, and the walk down the levels."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, sqrt
 
 import numpy as np
 
 from napari_microsr.registration import features
-from napari_microsr.registration.compare import Pose, pair_at
+from napari_microsr.registration.compare import Optics, Pose, compare, pair_at
 from napari_microsr.registration.geometry import Matrix, parts
 from napari_microsr.registration.grid import search, search_level
 from napari_microsr.registration.picture import Picture
@@ -20,6 +20,8 @@ _GRID_CANDIDATES = 6
 # Dropped at each level: candidates that fall behind the best by so much of correlation, or correlate less
 # than any true one does, or are more than these.
 _BEHIND, _HOPELESS, _KEPT = 0.15, 0.25, 3
+# Differences in sharpness tried, in overview pixels: from a field far out of focus to a soft overview.
+_BLURS_PX = -8.0, -6.0, -4.0, -2.0, 0.0, 1.0, 2.0, 3.0, 4.0
 # On the way down a placement need only stay within reach of the next level.
 _STEPS, _REST_PX = 4, 0.1
 _LAST_STEPS, _LAST_REST_PX = 8, 0.02
@@ -112,19 +114,48 @@ def descend(
 ) -> Pose | None:
     """Refine candidates level by level and drop those that fall behind; a richer transform comes last."""
     assert overview.picture is not None
-    for level in levels:
-        last = level == levels[-1]
+    for level in levels[:-1]:
         better = []
-        for pose in poses[: 1 if last else None]:
-            pair = pair_at(picture, overview.picture, pose.matrix, level, order=3 if last else 1)
-            if pair is None:
-                continue
-            if last:
-                walked = refine(pair, pose, transform, _LAST_STEPS, _LAST_REST_PX)
-            else:
-                walked = refine(pair, pose, "similarity", _STEPS, _REST_PX)
+        for pose in poses:
+            pair = pair_at(picture, overview.picture, pose.matrix, level, pose.optics)
+            walked = refine(pair, pose, "similarity", _STEPS, _REST_PX) if pair else None
             if walked is not None and walked.score > _HOPELESS:
                 better.append(walked)
         better.sort(key=lambda pose: -pose.score)
         poses = [pose for pose in better[:_KEPT] if pose.score > better[0].score - _BEHIND]
-    return poses[0] if poses else None
+    if not poses:
+        return None
+    if len(levels) > 1:
+        optics = measure_optics(picture, overview.picture, poses[0], levels[-2])
+        poses = [replace(poses[0], optics=optics)]
+    pair = pair_at(picture, overview.picture, poses[0].matrix, levels[-1], poses[0].optics, order=3)
+    return refine(pair, poses[0], transform, _LAST_STEPS, _LAST_REST_PX) if pair else None
+
+
+def measure_optics(field: Picture, overview: Picture, pose: Pose, level: int) -> Optics:
+    """Find the difference in sharpness and contrast with which field and overview are most alike.
+
+    Parameters
+    ----------
+    field, overview : Picture
+        What to compare.
+    pose : Pose
+        Refined at `level`.
+    level : int
+        Shrink of the overview.
+    """
+    tried = []
+    for blur in _BLURS_PX:
+        pair = pair_at(field, overview, pose.matrix, level, Optics(blur, 1.0))
+        comparison = compare(pair, pose) if pair else None
+        if comparison is not None:
+            tried.append((comparison.score, blur, comparison.gamma))
+    if not tried:
+        return pose.optics
+    best = max(range(len(tried)), key=lambda k: tried[k][0])
+    blur = tried[best][1]
+    if 0 < best < len(tried) - 1:
+        scores, blurs, _ = zip(*tried[best - 1 : best + 2], strict=True)
+        curve = np.polyfit(blurs, scores, 2)
+        blur = float(np.clip(-curve[1] / (2 * curve[0]), blurs[0], blurs[2])) if curve[0] < 0 else blur
+    return Optics(blur, min(max(tried[best][2], 0.5), 2.0))

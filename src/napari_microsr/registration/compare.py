@@ -6,6 +6,7 @@ overview outside the field weigh on neither.
 
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
+from math import ceil, hypot, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,30 @@ from napari_microsr.registration.picture import Picture
 # Widths of the band-pass in level pixels: its lower end by level, its upper end the optics of the overview.
 _HIGH = {1: 16.0, 2: 10.0, 3: 8.0, 4: 7.0}
 _COARSE_HIGH = 5.0
-_OPTICS_PX = 1.9
-_MIN_SHARE = 0.12
+_LOW_PX = 0.7
+_MIN_SHARE, _LEAST_PX = 0.12, 64
 _MARGIN_PX = 6
+
+
+@dataclass(frozen=True)
+class Optics:
+    """How the pictures differ beside their place.
+
+    Attributes
+    ----------
+    blur_px : float
+        Width (sigma) in overview pixels of the Gaussian that makes the field as soft as the overview; if
+        negative, minus the width of that which makes the overview as soft as a field out of focus.
+    gamma : float
+        Contrast of the field's density over that of the overview's.
+    """
+
+    blur_px: float
+    gamma: float
+
+
+# A 4x objective of aperture 0.1 on a 10-megapixel camera: 0.21 wavelength / aperture at 0.6 µm per pixel.
+USUAL_OPTICS = Optics(1.9, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +59,15 @@ class Pose:
         Correlation of the band-passed pictures where they overlap.
     overlap : float
         Share of the field that lies on known overview.
+    optics : Optics
+        Measured at the last level but one.
     """
 
     matrix: Matrix
     quadratic: NDArray[np.float64] = dataclass_field(default_factory=lambda: np.zeros((2, 3)))
     score: float = 0.0
     overlap: float = 0.0
+    optics: Optics = USUAL_OPTICS
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,9 +107,12 @@ class Pair:
     widths: tuple[float, float]
     order: int
     field_yx: tuple[int, int]
+    rim_px: int
 
 
-def pair_at(field: Picture, overview: Picture, matrix: Matrix, level: int, order: int = 1) -> Pair | None:
+def pair_at(
+    field: Picture, overview: Picture, matrix: Matrix, level: int, optics: Optics, order: int = 1
+) -> Pair | None:
     """Cut out what of the overview lies below the field; None where that is nothing.
 
     Parameters
@@ -95,6 +123,8 @@ def pair_at(field: Picture, overview: Picture, matrix: Matrix, level: int, order
         Field to overview pixel, right to within a few level pixels.
     level : int
         Shrink of the overview; the field is shrunk to about the same pixel.
+    optics : Optics
+        How the two cameras differ.
     order : int
         Interpolation: 1 linear, 3 cubic.
     """
@@ -115,8 +145,12 @@ def pair_at(field: Picture, overview: Picture, matrix: Matrix, level: int, order
     shift[:2, 2] = -low
     window = np.where(window_known, window, np.float32(0))
     pitch = scale * factor / level
-    widths = _OPTICS_PX / level / pitch, _HIGH.get(level, _COARSE_HIGH) / pitch
+    widths = _LOW_PX / pitch, _HIGH.get(level, _COARSE_HIGH) / pitch
     template = np.where(known, template, np.float32(0))
+    if optics.blur_px > 0:
+        template = field.tone.soften(template, optics.blur_px / level / pitch, optics.gamma)
+    else:
+        window = overview.tone.soften(window, -optics.blur_px / level, 1.0)
     return Pair(
         template=template,
         known=known.astype(np.float32),
@@ -131,6 +165,7 @@ def pair_at(field: Picture, overview: Picture, matrix: Matrix, level: int, order
         widths=widths,
         order=order,
         field_yx=field.shape_yx,
+        rim_px=ceil(2 * hypot(optics.blur_px / level / pitch, widths[0])),
     )
 
 
@@ -147,7 +182,9 @@ class Comparison:
     score : float
         Their correlation.
     overlap : float
-        Share of the mask.
+        Share of the field on known overview.
+    gamma : float
+        Contrast of the field over that of the overview.
     """
 
     field: Array
@@ -155,6 +192,7 @@ class Comparison:
     mask: Array
     score: float
     overlap: float
+    gamma: float
 
 
 def unit_coordinates(pair: Pair) -> tuple[Array, Array]:
@@ -190,19 +228,24 @@ def compare(pair: Pair, pose: Pose) -> Comparison | None:
     )
     weight = None if share == 1 else mask
     own = pair.template_band if weight is None else _band(pair.template, pair.widths, weight)
+    # Near the rim the field is blurred without what lies beyond it, the overview with it.
+    mask = ndimage.minimum_filter(mask, 2 * pair.rim_px + 1, mode="constant")
     field, overview = _normalised(own, mask), _normalised(_band(under, pair.widths, weight), mask)
     if field is None or overview is None:
         return None
-    return Comparison(field, overview, mask, float((field * overview).sum() / mask.sum()), share)
+    score = float((field[0] * overview[0]).sum() / mask.sum())
+    return Comparison(field[0], overview[0], mask, score, share, field[1] / overview[1])
 
 
 def _band(image: Array, widths: tuple[float, float], weight: Array | None) -> Array:
     return blurred(image, widths[0], weight) - blurred(image, widths[1], weight)
 
 
-def _normalised(image: Array, mask: Array) -> Array | None:
-    """Mean 0 and mean square 1 over the mask; None where nothing varies."""
-    count = mask.sum(dtype=np.float64)
+def _normalised(image: Array, mask: Array) -> tuple[Array, float] | None:
+    """Mean 0 and mean square 1 over the mask, and the deviation it had; None where nothing varies."""
+    count = float(mask.sum(dtype=np.float64))
+    if count < _LEAST_PX:
+        return None
     centred = (image - np.float32((image * mask).sum(dtype=np.float64) / count)) * mask
-    power = float((centred * centred).sum(dtype=np.float64) / count)
-    return None if power < 1e-12 else centred * np.float32(power**-0.5)
+    deviation = sqrt(float((centred * centred).sum(dtype=np.float64)) / count)
+    return None if deviation < 1e-6 else (centred * np.float32(1 / deviation), deviation)

@@ -148,8 +148,8 @@ def _place_at(
     bounds = Bounds(ratio, settings.max_scale_error, (prior.rotation_deg or 0.0, settings.max_rotation_deg))
     best = _nowhere(field, NOWHERE)
     hands = (False, True) if prior.mirrored is None else (prior.mirrored,)
-    for way in ("features", "grid"):
-        for mirrored in hands:
+    for mirrored in hands:
+        for way in ("features", "grid"):
             check()
             if way == "features":
                 guessed = from_features(picture, overview, bounds, mirrored)
@@ -202,7 +202,7 @@ def _result(
     """Examine a pose and put the verdict into words."""
     assert overview.picture is not None
     level = finest_level(field.shape_yx, parts(pose.matrix).scale)
-    pair = pair_at(picture, overview.picture, pose.matrix, level, order=3)
+    pair = pair_at(picture, overview.picture, pose.matrix, level, pose.optics, order=3)
     comparison = compare(pair, pose) if pair else None
     if pair is None or comparison is None:
         return _nowhere(field, "The field lies outside the overview, or all but a small part of it does.")

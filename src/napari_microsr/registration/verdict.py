@@ -31,7 +31,7 @@ class Evidence:
     score : float
         Correlation of the band-passed pictures.
     agreement : float
-        Share of the textured blocks that look alike where the whole field puts them.
+        Share of the field, by its texture, in blocks that look alike where the whole field puts them.
     inliers : int
         Features that agree.
     overlap : float
@@ -73,11 +73,10 @@ def examine(
         f, o = comparison.field[block], comparison.overview[block]
         strength = float((f * f).sum()), float((o * o).sum())
         alike.append(float((f * o).sum()) / max((strength[0] * strength[1]) ** 0.5, 1e-9))
-        power.append(min(strength) / f.size)
+        power.append(min(strength))
     if len(pulls) < 2:
         return Evidence(comparison.score, 0.0, inliers, comparison.overlap, float("inf"))
     moved = np.array([_shift(n, p) for n, p in zip(normals, pulls, strict=True)])
-    textured = np.array(power) > 0.1 * np.median(power)
     agrees = (np.array(alike) > _BLOCK_SCORE) & (moved < _BLOCK_SHIFT_PX)
     level_px = parts(pose.matrix).scale * pair.shrink
     places = (np.array(centres) - middle) / (max(comparison.mask.shape) / 2)
@@ -85,7 +84,9 @@ def examine(
         _expected(np.array(normals), np.array(pulls), pair.field_yx, transform),
         bend(np.array(normals), np.array(pulls), places, transform),
     )
-    return Evidence(comparison.score, float(agrees[textured].mean()), inliers, comparison.overlap, error)
+    return Evidence(
+        comparison.score, float(np.average(agrees, weights=power)), inliers, comparison.overlap, error
+    )
 
 
 def judge(evidence: Evidence) -> tuple[Status, str]:
