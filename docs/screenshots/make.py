@@ -4,6 +4,7 @@
 
 Opens the shipped slide in napari, runs the widget on a part of it, and writes to FOLDER (docs/images)
 super-resolve.png, the window during a run, and before-after.png, a detail of slide, bicubic and network.
+Then it makes the pictures of register.py.
 """
 
 import os
@@ -13,6 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import register
 from PIL import Image, ImageDraw, ImageFont
 
 MODEL = "histology-x2"
@@ -32,6 +34,7 @@ def main():
         stores = Path(scratch) / "skin"
         stores.mkdir()
         show(folder, stores)
+        register.show(folder, Path(scratch))
 
 
 def show(folder, stores):

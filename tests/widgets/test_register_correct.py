@@ -72,8 +72,8 @@ def test_a_field_moved_by_hand_is_refined_from_there(registered, press, model, s
     assert error(widget, "turned", truth, layers=True) > 3
     message = press(widget, widget.correct.refine)
     assert message.startswith("turned: placed")
-    assert error(widget, "turned", truth) < 0.1
-    assert error(widget, "turned", truth, layers=True) < 0.1
+    assert error(widget, "turned", truth) < 0.5
+    assert error(widget, "turned", truth, layers=True) < 0.5
     assert widget.book.get("turned").manual
     press(widget, widget.correct.move)
     assert layer.mode == "pan_zoom"

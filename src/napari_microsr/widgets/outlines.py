@@ -59,7 +59,7 @@ class Outlines:
         features = _features([placement for placement, _ in placed])
         text = {"string": "{name}", "anchor": "upper_left", "size": 9, "color": look["edge_color"]}
         if self.layer is None:
-            overview = placed[0][1]
+            overview, active = placed[0][1], self._viewer.layers.selection.active
             self.layer = self._viewer.add_shapes(
                 polygons,
                 **look,
@@ -71,6 +71,7 @@ class Outlines:
                 text=text,
             )
             self.layer.editable = False
+            self._viewer.layers.selection.active = active
         else:
             self.layer.data = []
             self.layer.add(polygons, **look)
