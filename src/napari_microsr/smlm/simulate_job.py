@@ -55,6 +55,8 @@ class SimulateJob(Job):
     """How photons are drawn between the two."""
     mean_on_frames: float = Field(default=0.0, ge=0)
     """Mean time that a molecule shines, exponentially distributed; 0 draws new molecules for each frame."""
+    drift_nm: float = Field(default=0.0, ge=0)
+    """How far the sample drifts along x over the stack, in nm; along y it goes half as far and comes back."""
     fwhm_nm: tuple[float, float] = (200.0, 300.0)
     """Narrowest and widest PSF, full width at half its height, in nm."""
     psf: Psf = "gaussian"
@@ -191,12 +193,14 @@ def draw_truth(rng: np.random.Generator, job: SimulateJob) -> Localizations:
             start, start + rng.exponential(job.mean_on_frames, count), job.frames
         )
     y_nm, x_nm = STRUCTURES[job.structure](rng, size_nm)(rng, count).T
+    part = frame / job.frames
+    drift_y_nm, drift_x_nm = job.drift_nm / 2 * np.sin(np.pi * part), job.drift_nm * part
     sigma = scene.sigma_px[0] * draw_spread(rng, scene, count)
     photons = draw_photons(rng, scene, count)
     table = Localizations.from_columns(
         frame=frame,
-        x=x_nm[molecule] / job.pixel_nm - 0.5,
-        y=y_nm[molecule] / job.pixel_nm - 0.5,
+        x=(x_nm[molecule] + drift_x_nm) / job.pixel_nm - 0.5,
+        y=(y_nm[molecule] + drift_y_nm) / job.pixel_nm - 0.5,
         photons=photons[molecule] * share,
         sigma_px=sigma[molecule],
         pixel_nm=job.pixel_nm,
