@@ -113,7 +113,7 @@ def _moved(pose: Pose, step: NDArray[np.float64], pair: Pair, transform: Transfo
     quadratic = pose.quadratic
     if transform == "quadratic":
         quadratic = quadratic + pair.shrink * pose.matrix[:2, :2] @ step[6:].reshape(2, 3)
-    return Pose(pose.matrix @ change, quadratic)
+    return replace(pose, matrix=pose.matrix @ change, quadratic=quadratic)
 
 
 def _solve(slopes: Array, misfit: Array) -> NDArray[np.float64]:
