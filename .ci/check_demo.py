@@ -1,4 +1,4 @@
-"""Check what `microsr demo --json` wrote: stores that are valid, pictures that are not blank, a real gain."""
+"""Check what `microsr demo --json` wrote: valid stores, pictures, a real gain, fields in their places."""
 
 import json
 import sys
@@ -24,4 +24,11 @@ for picture in pictures:
 figures = result["figures"]
 gain = figures["histology-x2"]["psnr_db"] - figures["bicubic"]["psnr_db"]
 assert gain > 0.5, figures
-print(f"demo: {len(stores)} stores, {len(pictures)} pictures, {gain:+.2f} dB over bicubic")
+registered = result["registration"]
+assert registered["placed"] == registered["fields"], registered
+assert registered["not_found"] == registered["others"], registered
+assert registered["largest_error_px"] < 0.3, registered
+print(
+    f"demo: {len(stores)} stores, {len(pictures)} pictures, {gain:+.2f} dB over bicubic, "
+    f"{registered['placed']} fields within {registered['largest_error_px']} px"
+)

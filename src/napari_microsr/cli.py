@@ -280,7 +280,7 @@ def models(*, as_json: AsJson = False) -> None:
 
 @app.command
 def demo(*, out: Path = Path("microsr-demo"), as_json: AsJson = False) -> None:
-    """Super-resolve the shipped slide region; shows it in napari, or writes pictures without a display.
+    """Register and super-resolve the shipped slide; shows it in napari, or writes pictures without a display.
 
     Parameters
     ----------
@@ -289,10 +289,14 @@ def demo(*, out: Path = Path("microsr-demo"), as_json: AsJson = False) -> None:
     as_json
         Print the result as JSON.
     """
-    from napari_microsr.superres.demo import run_demo
+    from napari_microsr.registration.demo import run_demo as register_sample
+    from napari_microsr.superres.demo import run_demo as enlarge_sample
 
     with _console() as progress:
-        result = run_demo(out, progress)
+        result = enlarge_sample(out, progress)
+        registered = register_sample(out / "registration", progress)
+    result["outputs"] += registered["outputs"]
+    result["registration"] = registered["figures"]
     _report(result, as_json)
     if has_display():
         from napari_microsr.widgets.demo import show_demo

@@ -23,7 +23,8 @@ def test_two_objectives_are_told_apart_from_strays(rng):
     assert fine.um == pytest.approx(0.6 * 0.103, rel=0.005)
     assert abs((fine.rotation_deg - 179.9 + 180) % 360 - 180) < 0.5
     assert not fine.mirrored
-    assert (coarse.size, coarse.mirrored) == (4, True)
+    assert fine.share == pytest.approx(9 / 10), "the stray at 60 degrees is of the same magnification"
+    assert (coarse.size, coarse.mirrored, coarse.share) == (4, True, 4 / 5)
     assert coarse.um == pytest.approx(0.24)
     assert coarse.rotation_deg == pytest.approx(-2.0)
 

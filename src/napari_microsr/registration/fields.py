@@ -1,19 +1,17 @@
 """Many fields on many overviews: each on all of them, and the doubtful again with what the others taught."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from math import log
 
-from napari_microsr.core.image import ImageSource
 from napari_microsr.errors import MicroSRError
-from napari_microsr.registration import features
-from napari_microsr.registration.candidates import Bounds, finest_level
 from napari_microsr.registration.geometry import apply, corners, parts
+from napari_microsr.registration.grounds import FEW_VOTES, Ballot, Ground, looks_made_up
 from napari_microsr.registration.inputs import Input
 from napari_microsr.registration.job import RegisterOptions
-from napari_microsr.registration.objectives import Objective, guess_ratios, learn
+from napari_microsr.registration.objectives import Objective, learn
 from napari_microsr.registration.parallel import Crew, Shelf
-from napari_microsr.registration.place import Field, Overview, Prior, Search, place
+from napari_microsr.registration.place import Field, Prior, Search, place
 from napari_microsr.registration.placement import FieldPlacement
 
 Report = Callable[[int, FieldPlacement], None]
@@ -22,12 +20,9 @@ Report = Callable[[int, FieldPlacement], None]
 #: was found without that knowledge must agree with it to be believed: by chance one in some thousand does.
 NARROW = {"max_rotation_deg": 3.0, "max_scale_error": 0.03}
 AGREES_DEG, AGREES_SCALE = 1.0, 0.01
-#: Features of a field that vote for an overview, the votes that no wrong one gets, and those that are chance.
-VOTERS, SURE_VOTES, FEW_VOTES = 600, 10, 4
-#: So many of the usual ratios are searched without sure votes; so well does a field correlate that no other
-#: overview is tried.
-MOST_GUESSES, SURE_SCORE = 3, 0.85
-#: Share of placed fields that belong to an objective from which a weak match at another angle is chance.
+#: A field that lies whole on an overview and correlates so well is sought on no other.
+SURE_SCORE = 0.85
+#: Share of the fields of a magnification that must agree for a weak match at another angle to be chance.
 STEADY = 0.8
 CONTRADICTED = (
     "Only a weak match was found, with another angle or scale than the fields of its objective have:"
@@ -38,45 +33,6 @@ _KEPT_BYTES = 400_000_000
 # Fields that decide whether the camera mirrors and which ratios there are.
 _PILOTS = 4
 _RANK = {"not_found": 0, "uncertain": 1, "placed": 2}
-
-
-@dataclass(frozen=True, eq=False)
-class Ground:
-    """An overview that fields are laid on.
-
-    Attributes
-    ----------
-    item : Input
-        Where it came from.
-    source : ImageSource
-        The image.
-    um : float or None
-        Size of a pixel.
-    ready : Overview
-        Prepared for the search. An unknown pixel size counts as 1 there: lengths are in its pixels then.
-    """
-
-    item: Input
-    source: ImageSource
-    um: float | None
-    ready: Overview
-
-    @property
-    def unit(self) -> float:
-        """The pixel size, or 1."""
-        return self.um or 1.0
-
-    @property
-    def shape_yx(self) -> tuple[int, int]:
-        """Height and width in pixels."""
-        return self.source.height, self.source.width
-
-    @classmethod
-    def of(cls, item: Input, options: RegisterOptions, check: Callable[[], None]) -> "Ground":
-        """Open an overview and prepare it."""
-        source = item.open()
-        um = item.size_um(source)
-        return cls(item, source, um, Overview.prepare(source, um or 1.0, options.contrast, check))
 
 
 class Finder:
@@ -107,8 +63,6 @@ class Finder:
         #: Whether the camera mirrors, one answer for all fields; None while it is not known.
         self.mirrored: bool | None = None
         self.learned: list[Objective] = []
-        #: Whether nearly all placed fields share the scale and angle of an objective.
-        self.steady = False
         #: Fields that cannot be read.
         self.broken: set[int] = set()
         self.shelf = Shelf(self._prepare, _KEPT_BYTES)
@@ -119,10 +73,12 @@ class Finder:
         try:
             field = self.shelf[number]
             best = nowhere(item, field.shape_yx)
-            for votes, ground, ratio in self._attempts(field, item):
-                if placed(best) and (votes < FEW_VOTES or best.overview == ground.item.name):
+            ballot = Ballot(field, item, self.options, self.mirrored, [one.um for one in self.learned])
+            for attempt in ballot.attempts(self.grounds, self.crew.check):
+                ground = attempt.ground
+                if placed(best) and (attempt.votes < FEW_VOTES or best.overview == ground.item.name):
                     continue
-                found = self._place(field, ground, self.search, Prior(ratio, None, self.mirrored))
+                found = self._place(field, ground, self.search, Prior(attempt.ratio, None, self.mirrored))
                 best = better(best, found)
                 if placed(found) and found.score > SURE_SCORE and _whole(found, ground):
                     return found
@@ -147,7 +103,7 @@ class Finder:
         except MicroSRError as error:
             self.broken.add(number)
             return unseen(self.items[number], str(error))
-        if best is found and found.status == "uncertain" and self.steady:
+        if best is found and found.status == "uncertain" and self._contradicted(number):
             return nowhere(self.items[number], found.shape_yx, CONTRADICTED)
         return best
 
@@ -155,64 +111,15 @@ class Finder:
         self.crew.check()
         return place(field, ground.ready, search, prior, self.crew.check)
 
-    def _attempts(self, field: Field, item: Input) -> Iterator[tuple[int, Ground, float]]:
-        """Yield the votes for an overview, the overview and a ratio to try, those with many votes first."""
-        attempts = [(ground, ratio) for ground in self.grounds for ratio in self._ratios(ground, field, item)]
-        if len(attempts) == 1 or not features.available():
-            yield from ((0, ground, ratio) for ground, ratio in attempts)
-            return
-        votes: list[tuple[int, Ground, float]] = []
-        known: dict[tuple[int, bool], features.Features] = {}
-        for ground, ratio in attempts:
-            self.crew.check()
-            count = self._vote(field, ground, ratio, known)
-            if count >= SURE_VOTES:
-                yield count, ground, ratio
-            else:
-                votes.append((count, ground, ratio))
-        votes.sort(key=lambda vote: -vote[0])
-        guessed = len(attempts) > len(self.grounds)
-        yield from votes[: MOST_GUESSES if guessed else None]
-
-    def _vote(
-        self, field: Field, ground: Ground, ratio: float, known: dict[tuple[int, bool], features.Features]
-    ) -> int:
-        """Count the features of a field that agree on a place on an overview; `known` keeps them."""
-        overview, best = ground.ready, 0
-        if overview.picture is None:
-            return 0
-        picture = field.picture(
-            overview.picture.tone, max(1, round(finest_level(field.shape_yx, ratio) / ratio))
-        )
-        if picture is None:
-            return 0
-        factor = picture.factor_near(overview.base / ratio)
-        scales = Bounds(ratio, self.options.max_scale_error, (0.0, 180.0)).scales
-        for mirrored in (False, True) if self.mirrored is None else (self.mirrored,):
-            if (factor, mirrored) not in known:
-                density = picture.level(factor)[:, :: -1 if mirrored else 1]
-                known[factor, mirrored] = features.detect(density, factor, VOTERS)
-            guess = features.guess(
-                known[factor, mirrored], overview.features, tolerance=2.5 * overview.base,
-                scales=scales, rotations_deg=(0.0, self.options.max_rotation_deg),
-            )  # fmt: skip
-            best = max(best, guess[1] if guess else 0)
-        return best
-
-    def _ratios(self, ground: Ground, field: Field, item: Input) -> list[float]:
-        if ground.um and field.um and not self._looks_made_up(ground, field):
-            return [field.um / ground.um]
-        learned = [ground.unit / objective.um for objective in self.learned]
-        return [1 / ratio for ratio in guess_ratios(ground.item, item, learned)]
-
-    def _looks_made_up(self, ground: Ground, field: Field) -> bool:
-        """Say whether both files name about one pixel size, which no one would register: a default."""
-        given = self.options.overview_um or self.options.field_um
-        return not given and abs(log((field.um or 1) / (ground.um or 1))) < 0.01
+    def _contradicted(self, number: int) -> bool:
+        """Say whether the other fields leave no doubt of the scale and angle that this one must have."""
+        field = self.shelf[number]
+        own = [one for one in self.learned if any(self.may_be(field, ground, one) for ground in self.grounds)]
+        return bool(own) and all(one.share >= STEADY for one in own)
 
     def may_be(self, field: Field, ground: Ground, objective: Objective) -> bool:
         """Say whether the nominal pixel size allows an objective."""
-        if not (ground.um and field.um) or self._looks_made_up(ground, field):
+        if not (ground.um and field.um) or looks_made_up(ground, field, self.options):
             return True
         reach = log(1 + self.options.max_scale_error) + 0.03
         return abs(log(objective.um / field.um)) < reach
@@ -258,15 +165,16 @@ def find_all(finder: Finder, numbers: Sequence[int], report: Report) -> dict[int
     crew, total = finder.crew, len(numbers)
     pilots = list(numbers[:: max(1, total // _PILOTS)][:_PILOTS])
     crew.run("fields", finder.find, pilots, keep, 0, total)
-    mirrors = [parts(p.matrix_yx).mirrored for p in found.values() if p.matrix_yx is not None and placed(p)]
-    if mirrors:
-        finder.mirrored = 2 * sum(mirrors) > len(mirrors)
-        turned = [n for n, p in found.items() if placed(p) and _mirrored(p) != finder.mirrored]
-        crew.run("fields", finder.find, turned, keep, len(pilots) - len(turned), total)
-    rest = [number for number in numbers if number not in found]
-    crew.run("fields", finder.find, rest, keep, len(pilots), total)
-    finder.learned = learn(found.values())
-    finder.steady = sum(one.size for one in finder.learned) >= STEADY * sum(map(placed, found.values())) > 0
+    for _ in ("after the pilots", "after the others"):
+        if finder.mirrored is None and any(map(placed, found.values())):
+            hands = [_mirrored(item) for item in found.values() if placed(item)]
+            finder.mirrored = 2 * sum(hands) > len(hands)
+            other = [n for n, item in found.items() if placed(item) and _mirrored(item) != finder.mirrored]
+            crew.run("fields", finder.find, other, keep, len(found) - len(other), total)
+        finder.learned = learn(item for _, item in sorted(found.items()))
+        rest = [number for number in numbers if number not in found]
+        crew.run("fields", finder.find, rest, keep, total - len(rest), total)
+    finder.learned = learn(item for _, item in sorted(found.items()))
     if finder.options.joint and finder.learned:
         doubtful = [n for n, p in sorted(found.items()) if not placed(p) and n not in finder.broken]
         crew.run("doubtful fields", lambda n: finder.find_again(n, found[n]), doubtful, keep)

@@ -11,9 +11,10 @@ import numpy as np
 
 from napari_microsr.errors import MicroSRError
 from napari_microsr.registration.bands import measure_tone
-from napari_microsr.registration.fields import Finder, Ground, Report, better, placed
+from napari_microsr.registration.fields import Finder, Report, better, placed
 from napari_microsr.registration.geometry import Matrix, apply, parts
 from napari_microsr.registration.graph import Link, Node, Solution, loops_px, shared_points, solve
+from napari_microsr.registration.grounds import Ground
 from napari_microsr.registration.parallel import Shelf
 from napari_microsr.registration.picture import Picture
 from napari_microsr.registration.place import Overview, Prior, Search, place, refine_from
@@ -133,7 +134,9 @@ class Joint:
         """
         nodes = [self._node(number) for number in sorted(self.found)]
         affine = self.finder.options.transform != "similarity"
-        solution = solve(nodes, links, mirrored=bool(self.finder.mirrored), affine=affine)
+        free = [number for number in self.here if not self.found[number].locked]
+        mirrored = any(parts(self._matrix(number)).mirrored for number in free[:1])
+        solution = solve(nodes, links, mirrored=mirrored, affine=affine)
         tied = {number for link in links if link.fixed is not None for number in (link.moving, link.fixed)}
         return {
             number: self._settled(also.get(number) or self.found[number], number, solution)

@@ -13,6 +13,7 @@ from napari_microsr.registration.placement import FieldPlacement
 USUAL_RATIOS = (10.0, 2.5, 4.0, 5.0, 2.0, 16.0, 8.0, 1.6, 6.3, 1.25, 12.6, 20.0, 25.0, 32.0, 3.2, 1.0)
 #: How far fields of one objective may lie apart, and how many make one.
 SAME_ANGLE_DEG, SAME_SCALE, FEWEST = 3.0, 0.03, 3
+ABOUT = 0.2
 
 
 @dataclass(frozen=True)
@@ -29,12 +30,15 @@ class Objective:
         Whether left and right are exchanged.
     size : int
         Fields that agree.
+    share : float
+        Their share of the fields of about that pixel size: 1 where the camera was never turned.
     """
 
     um: float
     rotation_deg: float
     mirrored: bool
     size: int
+    share: float
 
 
 def guess_ratios(overview: Input, field: Input, learned: Sequence[float] = ()) -> list[float]:
@@ -69,13 +73,13 @@ def learn(placements: Iterable[FieldPlacement]) -> list[Objective]:
         for item in placements
         if item.status == "placed" and item.matrix_yx is not None and item.field_um
     ]
-    found = []
+    found, every = [], list(left)
     while left:
         groups = [[other for other in left if _alike(one, other)] for one in left]
         group = max(groups, key=len)
         if len(group) < FEWEST:
             break
-        found.append(_mean(group))
+        found.append(_mean(group, every))
         left = [one for one in left if one not in group]
     return found
 
@@ -95,8 +99,9 @@ def _alike(one: _Found, other: _Found) -> bool:
     )
 
 
-def _mean(group: list[_Found]) -> Objective:
+def _mean(group: list[_Found], every: list[_Found]) -> Objective:
     um = exp(sum(log(one.um) for one in group) / len(group))
     angles = [radians(one.parts.rotation_deg) for one in group]
     angle = degrees(atan2(sum(map(sin, angles)), sum(map(cos, angles))))
-    return Objective(um, angle, group[0].parts.mirrored, len(group))
+    near = sum(abs(log(one.um / um)) < ABOUT for one in every)
+    return Objective(um, angle, group[0].parts.mirrored, len(group), len(group) / near)

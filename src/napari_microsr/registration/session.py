@@ -9,8 +9,9 @@ from napari_microsr.core.image import ImageSource
 from napari_microsr.core.output import writing
 from napari_microsr.core.progress import Cancelled, Progress
 from napari_microsr.errors import InputError, MicroSRError, OutputError
-from napari_microsr.registration.fields import Finder, Ground, find_all, unseen
+from napari_microsr.registration.fields import Finder, find_all, unseen
 from napari_microsr.registration.formats import placements_json
+from napari_microsr.registration.grounds import Ground
 from napari_microsr.registration.inputs import Input, find_files, from_files, from_sources
 from napari_microsr.registration.job import RegisterJob
 from napari_microsr.registration.joint import tie_all
