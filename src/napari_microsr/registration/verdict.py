@@ -34,6 +34,8 @@ class Evidence:
         Share of the field, by its texture, in blocks that look alike where the whole field puts them.
     inliers : int
         Features that agree.
+    blocks : float
+        How many blocks carry the texture, (sum p)² / sum p² of their powers.
     overlap : float
         Share of the field that lies on the overview.
     error_px : float
@@ -43,6 +45,7 @@ class Evidence:
     score: float
     agreement: float
     inliers: int
+    blocks: float
     overlap: float
     error_px: float
 
@@ -75,7 +78,7 @@ def examine(
         alike.append(float((f * o).sum()) / max((strength[0] * strength[1]) ** 0.5, 1e-9))
         power.append(min(strength))
     if len(pulls) < 2:
-        return Evidence(comparison.score, 0.0, inliers, comparison.overlap, float("inf"))
+        return Evidence(comparison.score, 0.0, inliers, 0.0, comparison.overlap, float("inf"))
     moved = np.array([_shift(n, p) for n, p in zip(normals, pulls, strict=True)])
     agrees = (np.array(alike) > _BLOCK_SCORE) & (moved < _BLOCK_SHIFT_PX)
     level_px = parts(pose.matrix).scale * pair.shrink
@@ -84,8 +87,14 @@ def examine(
         _expected(np.array(normals), np.array(pulls), pair.field_yx, transform),
         bend(np.array(normals), np.array(pulls), places, transform),
     )
+    share = np.array(power) / sum(power)
     return Evidence(
-        comparison.score, float(np.average(agrees, weights=power)), inliers, comparison.overlap, error
+        comparison.score,
+        float(agrees @ share),
+        inliers,
+        1 / float(share @ share),
+        comparison.overlap,
+        error,
     )
 
 
