@@ -60,9 +60,7 @@ class _Reference:
 
     def add(self, position_nm: Floats) -> None:
         """Add points; the map follows when it has grown by half."""
-        row, column = self._cells(position_nm)
-        place = row * self._period + column
-        self._counts += np.bincount(place, minlength=self._counts.size).reshape(self._counts.shape)
+        np.add.at(self._counts, self._cells(position_nm), 1)
         self._added += len(position_nm)
         if self._added > 1.5 * self._blurred:
             self._map = gaussian_filter(self._counts, BLUR_NM / CELL_NM, mode="wrap", truncate=4)
