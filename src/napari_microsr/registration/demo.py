@@ -1,6 +1,7 @@
 """What a first user sees of registration: fields of the shipped slide found on its overview."""
 
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -66,16 +67,16 @@ def _outlines(result: Placements) -> Image.Image:
     """Draw the fields over the overview, in the colour of their verdict, and name those not found below."""
     image = sample()[0].image
     height, width = image.shape[:2]
-    lost = [field for field in result.fields if field.status == "not_found"]
-    picture = Image.new("RGB", (width, height + 24 * (1 + len(lost))), "white")
+    lost = [f"{field.name}: {field.reason}" for field in result.fields if field.status == "not_found"]
+    lines = [line for text in lost for line in wrap(text, 110)]
+    picture = Image.new("RGB", (width, height + 24 * (1 + len(lines))), "white")
     picture.paste(Image.fromarray(image), (0, 0))
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(16)
     for field in result.fields:
         if field.matrix_yx is not None:
             _outline(draw, font, field)
-    for row, field in enumerate(lost):
-        line = f"{field.name}: not found. {field.reason}"
-        draw.text((8, height + 8 + 24 * row), line, fill=COLOURS[field.status], font=font)
+    for row, line in enumerate(lines):
+        draw.text((8, height + 8 + 24 * row), line, fill=COLOURS["not_found"], font=font)
     return picture
 
 
@@ -83,4 +84,5 @@ def _outline(draw: ImageDraw.ImageDraw, font: Any, field: FieldPlacement) -> Non
     yx = field.to_overview(corners(field.shape_yx))
     points = [(float(x), float(y)) for y, x in yx]
     draw.line([*points, points[0]], fill=COLOURS[field.status], width=3, joint="curve")
-    draw.text((points[0][0] + 6, points[0][1] + 6), field.name, fill=COLOURS[field.status], font=font)
+    place = points[0][0] + 6, points[0][1] + 6
+    draw.text(place, field.name, COLOURS[field.status], font, stroke_width=3, stroke_fill="white")
