@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from importlib import import_module
 from math import isfinite
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from napari_microsr.core.image import ImageSource
 from napari_microsr.core.output import writing
 from napari_microsr.core.progress import Cancelled, Progress
 from napari_microsr.errors import InputError, MicroSRError, OutputError
+from napari_microsr.registration import features
 from napari_microsr.registration.fields import Finder, find_all, unseen
 from napari_microsr.registration.formats import placements_json
 from napari_microsr.registration.grounds import Ground
@@ -50,6 +52,9 @@ class Session:
         """Search all fields, tie them to each other and write the placements."""
         with writing(self.job.output):
             self.job.output.absolute().parent.mkdir(parents=True, exist_ok=True)
+        if features.available():
+            # It replaces itself in sys.modules while it is imported: not in several threads at once.
+            import_module("cv2")
         try:
             self._open_overviews()
             self._keep_locked()
