@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Points
 from numpy.typing import NDArray
-from qtpy.QtCore import QObject, QTimer, Signal
+from qtpy.QtCore import QObject, QTimer
 
 from napari_microsr.errors import InputError
 from napari_microsr.registration.geometry import Matrix
@@ -29,8 +29,6 @@ class Landmarks(QObject):
 
     Attributes
     ----------
-    changed : Signal
-        Emitted when a mark was set, moved or taken away.
     name : str or None
         The field whose landmarks are being set.
 
@@ -43,8 +41,6 @@ class Landmarks(QObject):
     parent : QObject
         Ends with it.
     """
-
-    changed = Signal()
 
     def __init__(self, viewer: "napari.viewer.Viewer", layers: PlacedLayers, parent: QObject) -> None:
         super().__init__(parent)
@@ -140,7 +136,6 @@ class Landmarks(QObject):
         for marks in self._marks:
             labels = [str(n) for n in range(1, len(marks.data) + 1)]
             marks.features = {"label": np.array(labels, dtype=str)}
-        self.changed.emit()
 
     def _next(self) -> None:
         """Let the user mark the image that has fewer marks, the field first; it hides the overview."""

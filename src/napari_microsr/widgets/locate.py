@@ -27,13 +27,10 @@ class Hit:
         The field's.
     zoom : float
         How many times finer it is than the overview.
-    pixel_yx : tuple of float
-        Where the spot lies in the field, in its pixels.
     """
 
     placement: FieldPlacement
     zoom: float
-    pixel_yx: tuple[float, float]
 
 
 def fields_at(layers: PlacedLayers, world_yx: tuple[float, float]) -> list[Hit]:
@@ -51,7 +48,7 @@ def fields_at(layers: PlacedLayers, world_yx: tuple[float, float]) -> list[Hit]:
         matrix = best_affine(placement)
         y, x, _ = np.linalg.solve(plane_to_world(overview) @ matrix, (*world_yx, 1.0))
         if -0.5 <= y <= placement.shape_yx[0] - 0.5 and -0.5 <= x <= placement.shape_yx[1] - 0.5:
-            hits.append(Hit(placement, 1 / parts(matrix).scale, (float(y), float(x))))
+            hits.append(Hit(placement, 1 / parts(matrix).scale))
     return sorted(hits, key=lambda hit: -hit.zoom)
 
 
