@@ -20,7 +20,9 @@ from napari_microsr.smlm.frc_job import FrcJob, measure_resolution
 from napari_microsr.smlm.job import LocalizeJob, localize
 from napari_microsr.smlm.localizations import Localizations
 from napari_microsr.smlm.psf import expected_photons
+from napari_microsr.smlm.simulate import Scene, simulate_frames
 from napari_microsr.widgets.localise import LocaliseWidget
+from napari_microsr.widgets.localise_camera import ESTIMATE
 
 pytestmark = pytest.mark.gui
 LEFT = Qt.MouseButton.LeftButton
@@ -238,6 +240,20 @@ def test_filter_drift_and_render_follow_each_other(model, stack, open_widget, cl
     widget.tabs.setCurrentIndex(3)
     qtbot.mouseClick(results.render.points_button, LEFT)
     assert len(model.layers["cells points"].data) == 6 * len(SPOTS)
+
+
+def test_an_unknown_camera_is_estimated(model, open_widget, qtbot):
+    rng = np.random.default_rng(4)
+    light = simulate_frames(rng, 60, (48, 48), Scene(), Camera()).photons
+    counts = np.rint(light / 0.5 + 200).astype(np.uint16)
+    model.add_image(counts, name="cells")
+    widget = open_widget(model)
+    widget.camera.setCurrentText(ESTIMATE)
+    idle(qtbot, widget)
+    assert "Estimated" in widget.message.text()
+    shown = widget.form.get()
+    assert shown["gain"] == pytest.approx(0.5, rel=0.15)
+    assert shown["offset"] == pytest.approx(200, abs=12)
 
 
 def test_the_percentile_and_the_users_own_contrast(model, stack, open_widget, click_run, qtbot):

@@ -10,6 +10,7 @@ pytest.importorskip("napari")
 from qtpy.QtCore import QObject, Qt
 
 from napari_microsr.errors import InputError
+from napari_microsr.smlm.camera import Camera
 from napari_microsr.smlm.job import LocalizeJob
 from napari_microsr.smlm.localizations import Localizations
 from napari_microsr.widgets.form import JobForm, Labels
@@ -180,8 +181,15 @@ def test_a_preset_fills_the_numbers_and_an_edit_makes_them_ones_own(camera):
     assert picker.currentText() == OWN
     picker.setCurrentText(TITLES["photons"])
     assert shown()["offset"] == 0, "an offset of 0 is one"
+    asked = []
+    picker.estimate.connect(lambda: asked.append(1))
     picker.setCurrentText(ESTIMATE)
-    assert shown()["offset"] is None
+    assert asked
+    picker.take(Camera(offset=97.5, e_per_adu=0.5))
+    assert (shown()["offset"], shown()["gain"]) == (97.5, 0.5)
+    assert picker.currentText() == ESTIMATE
+    forms[0].editors["gain"].setValue(0.6)
+    assert picker.currentText() == OWN
 
 
 def test_the_metadata_of_a_layer_are_taken(camera, model):

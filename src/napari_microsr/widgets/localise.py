@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent
 from qtpy.QtWidgets import QLabel, QPushButton, QTabWidget, QVBoxLayout, QWidget
 
 from napari_microsr.errors import InputError, JobError, MicroSRError
+from napari_microsr.smlm.camera import Camera
 from napari_microsr.smlm.job import LocalizeJob, localize
 from napari_microsr.smlm.localizations import Localizations, check_pixel_nm
 from napari_microsr.smlm.registry import GAUSSIAN_MLE
@@ -16,7 +17,7 @@ from napari_microsr.widgets.form import form_layout, tooltip
 from napari_microsr.widgets.job_widget import JobWidget
 from napari_microsr.widgets.layer_picker import LayerPicker
 from napari_microsr.widgets.layers import as_file, file_of
-from napari_microsr.widgets.localise_camera import CameraPicker
+from napari_microsr.widgets.localise_camera import CameraPicker, estimate_text
 from napari_microsr.widgets.localise_layers import (
     give_pixel_size,
     is_rendered,
@@ -26,6 +27,7 @@ from napari_microsr.widgets.localise_layers import (
 )
 from napari_microsr.widgets.localise_overlay import Detections, FrameOverlay
 from napari_microsr.widgets.localise_results import Results
+from napari_microsr.widgets.localise_work import estimate
 from napari_microsr.widgets.model_picker import ModelPicker
 from napari_microsr.widgets.output_picker import OutputPicker
 from napari_microsr.widgets.task import Task
@@ -118,8 +120,10 @@ class LocaliseWidget(JobWidget):
 
     def _connect(self) -> None:
         self.layer_box.currentIndexChanged.connect(self._chosen)
-        self.models.changed.connect(self._model_chosen)
+        self.models.changed.connect(self._suggest)
+        self.models.changed.connect(self.overlay.changed)
         self.try_button.toggled.connect(self._try)
+        self.camera.estimate.connect(self._estimate_camera)
         self.overlay.found.connect(self._found)
         self.overlay.failed.connect(lambda error: self._tell(str(error)))
         for form in (self.form, self.advanced):
@@ -244,6 +248,20 @@ class LocaliseWidget(JobWidget):
             )
         return layer
 
+    def _estimate_camera(self) -> None:
+        try:
+            source = stack_from_layer(self._needed_layer())
+        except MicroSRError as error:
+            self.say(str(error))
+            return
+        em_gain = {**self.form.get(), **self.advanced.get()}["em_gain"]
+
+        def take(camera: Camera) -> str:
+            self.camera.take(camera)
+            return estimate_text(camera)
+
+        self.compute("Estimate the camera", lambda task: estimate(source, em_gain), take)
+
     def _chosen(self) -> None:
         """Take what the layer knows of itself, say what speaks against it, and suggest an output."""
         layer = self.layer
@@ -261,10 +279,6 @@ class LocaliseWidget(JobWidget):
                 messages = [str(error)]
         self.warning.setText("\n".join(f"⚠ {message}" for message in messages))
         self.warning.setVisible(bool(messages))
-        self._suggest()
-        self.overlay.changed()
-
-    def _model_chosen(self) -> None:
         self._suggest()
         self.overlay.changed()
 

@@ -18,7 +18,7 @@ TITLES = {
     "scmos": "sCMOS, typical numbers",
     "emccd": "EMCCD, typical numbers",
 }
-OWN, METADATA, ESTIMATE = "My own numbers", "From the layer's metadata", "Unknown offset: estimate it"
+OWN, METADATA, ESTIMATE = "My own numbers", "From the metadata", "Estimate from stack"
 #: What a camera is described by in a job.
 FIELDS = ("offset", "gain", "em_gain", "qe", "read_noise_e")
 
@@ -29,8 +29,21 @@ def camera_settings(camera: Camera) -> dict[str, Any]:
     return dict(zip(FIELDS, map(float, values), strict=True))
 
 
+def estimate_text(camera: Camera) -> str:
+    """Say what was estimated."""
+    return (
+        f"Estimated: an offset of {camera.offset:.1f} counts, {camera.e_per_adu:.3g} electrons per count. "
+        "Read noise counts as offset; the camera's data sheet knows better."
+    )
+
+
 class CameraPicker(QComboBox):
     """Fills the camera's fields of some forms; it says "my own numbers" when these are edited.
+
+    Attributes
+    ----------
+    estimate : Signal
+        The camera is to be estimated; `take` wants the outcome.
 
     Parameters
     ----------
@@ -38,7 +51,7 @@ class CameraPicker(QComboBox):
         Which together have the fields.
     """
 
-    filled = Signal()
+    estimate = Signal()
 
     def __init__(self, forms: tuple[JobForm, ...]) -> None:
         super().__init__()
@@ -51,7 +64,7 @@ class CameraPicker(QComboBox):
         self.setMinimumContentsLength(12)
         for text, settings in self._choices().items():
             self.addItem(text, settings)
-        self.currentIndexChanged.connect(self._fill)
+        self.currentIndexChanged.connect(self._chosen)
         for form in forms:
             form.changed.connect(self._edited)
 
@@ -69,9 +82,22 @@ class CameraPicker(QComboBox):
             self.insertItem(1, METADATA, known)
             self.setCurrentIndex(1)
 
+    def take(self, camera: Camera) -> None:
+        """Fill in what was estimated."""
+        known = camera_settings(camera)
+        self.setItemData(self.findText(ESTIMATE), {name: known[name] for name in ("offset", "gain")})
+        self._fill()
+
     def _choices(self) -> dict[str, dict[str, Any]]:
         presets = {TITLES[name]: camera_settings(camera) for name, camera in PRESETS.items()}
-        return {OWN: {}, ESTIMATE: {"offset": None}, **presets}
+        return {OWN: {}, ESTIMATE: {}, **presets}
+
+    def _chosen(self) -> None:
+        if self.currentText() != ESTIMATE:
+            self._fill()
+            return
+        self.setItemData(self.currentIndex(), {})
+        self.estimate.emit()
 
     def _fill(self) -> None:
         settings = self.currentData()
@@ -81,7 +107,6 @@ class CameraPicker(QComboBox):
         for form in self._forms:
             form.put(settings)
         self._filling = False
-        self.filled.emit()
 
     def _edited(self) -> None:
         settings = self.currentData()

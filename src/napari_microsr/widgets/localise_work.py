@@ -8,10 +8,27 @@ import numpy as np
 
 from napari_microsr.core.progress import Progress
 from napari_microsr.errors import InputError
+from napari_microsr.smlm.camera import Camera
 from napari_microsr.smlm.localizations import Localizations
 
 if TYPE_CHECKING:
+    from napari_microsr.core.image import ImageSource
     from napari_microsr.smlm.frc import RingCorrelation
+
+
+def estimate(source: "ImageSource", em_gain: float) -> Camera:
+    """Estimate offset and gain from some frames of a stack.
+
+    Raises
+    ------
+    MicroSRError
+        If the frames do not tell.
+    """
+    from napari_microsr.smlm.camera_estimate import estimate_camera
+    from napari_microsr.smlm.measure import check_stack, sample_frames
+
+    check_stack(source)
+    return estimate_camera(sample_frames(source, range(source.n_planes)), em_gain)
 
 
 def measure(table: Localizations, progress: Progress) -> "tuple[RingCorrelation, str]":
