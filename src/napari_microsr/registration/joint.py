@@ -25,7 +25,7 @@ COARSER, INSIDE = 1.5, 0.3
 #: Share of a field that its neighbour of the same magnification must cover.
 OVERLAP = 0.1
 #: Expected error of a measurement that has none, and the least that is believed, in overview pixels.
-UNKNOWN_ERROR_PX, LEAST_ERROR_PX = 0.5, 0.02
+UNKNOWN_ERROR_PX, LEAST_ERROR_PX = 0.5, 0.003
 #: A field is doubted that lies this many expected errors, and pixels, from where the others say.
 FAR_SIGMAS, FAR_PX = 8.0, 1.0
 #: Pixels in which features of a coarser field are sought.
