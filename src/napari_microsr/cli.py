@@ -22,8 +22,10 @@ from napari_microsr.registration.merge import MergeJob
 from napari_microsr.registration.pairs import PairsJob
 from napari_microsr.smlm.drift_job import DriftJob
 from napari_microsr.smlm.frc_job import FrcJob
+from napari_microsr.smlm.job import LocalizeJob
 from napari_microsr.smlm.render_job import RenderJob
 from napari_microsr.smlm.simulate_job import SimulateJob
+from napari_microsr.smlm.training import TrainDsirJob, TrainLocalizerJob
 from napari_microsr.superres.job import UpscaleJob
 from napari_microsr.superres.training import TrainJob
 
@@ -150,6 +152,22 @@ def pairs(job: Annotated[PairsJob, Parameter(name="*")], *, as_json: AsJson = Fa
 
 
 @app.command
+def localize(job: Annotated[LocalizeJob, Parameter(name="*")], *, as_json: AsJson = False) -> None:
+    """Localise the single molecules of a stack of frames, into a table.
+
+    Ctrl-C cancels after the frame in hand; the same command then resumes.
+
+    Parameters
+    ----------
+    job
+        The settings.
+    as_json
+        Print the result as JSON.
+    """
+    _report(run_localize(job), as_json)
+
+
+@app.command
 def render(job: Annotated[RenderJob, Parameter(name="*")], *, as_json: AsJson = False) -> None:
     """Render a table of localisations as an image.
 
@@ -252,9 +270,9 @@ def train(path: Path, *, resume: bool = False, as_json: AsJson = False) -> None:
         Print the result as JSON.
     """
     task, settings = read_job_file(path)
-    if task != TrainJob.task:
+    if task not in TRAININGS:
         raise JobError(f"{path} is a job of the task {task!r}.", f"Run it with: microsr run {path}.")
-    _report(run_train(TrainJob.parse(settings), resume), as_json)
+    _report(run_train(TRAININGS[task].parse(settings), resume), as_json)
 
 
 @app.command
@@ -377,25 +395,48 @@ def run_simulate(job: SimulateJob) -> dict[str, Any]:
     return {"task": job.task, "outputs": [str(job.output), str(job.truth)]}
 
 
-def run_train(job: TrainJob, resume: bool = False) -> dict[str, Any]:
-    """Run a training with a progress bar."""
-    from napari_microsr.superres.training import train as do_train
+def run_localize(job: LocalizeJob) -> dict[str, Any]:
+    """Localise a stack with a progress bar."""
+    from napari_microsr.smlm.job import localize as do_localize
 
     with _console() as progress:
-        weights = do_train(job, progress, resume)
+        table = do_localize(job, progress=progress)
+    return {"task": job.task, "outputs": [str(job.output)], "localizations": len(table)}
+
+
+def run_train(job: TrainJob | TrainLocalizerJob | TrainDsirJob, resume: bool = False) -> dict[str, Any]:
+    """Run a training with a progress bar."""
+    with _console() as progress:
+        if isinstance(job, TrainLocalizerJob):
+            from napari_microsr.smlm.training import train_localizer
+
+            weights = train_localizer(job, progress, resume)
+        elif isinstance(job, TrainDsirJob):
+            from napari_microsr.smlm.dsir import train_dsir
+
+            weights = train_dsir(job, progress, resume)
+        else:
+            from napari_microsr.superres.training import train as do_train
+
+            weights = do_train(job, progress, resume)
     return {"task": job.task, "outputs": [str(weights), str(weights.with_suffix(".json"))]}
 
+
+TRAININGS: dict[str, type[TrainJob] | type[TrainLocalizerJob] | type[TrainDsirJob]] = {
+    kind.task: kind for kind in (TrainJob, TrainLocalizerJob, TrainDsirJob)
+}
 
 TASKS: dict[str, tuple[type[Job], Callable[[Any], dict[str, Any]]]] = {
     UpscaleJob.task: (UpscaleJob, run_upscale),
     RegisterJob.task: (RegisterJob, run_register),
     MergeJob.task: (MergeJob, run_merge),
     PairsJob.task: (PairsJob, run_pairs),
+    LocalizeJob.task: (LocalizeJob, run_localize),
     RenderJob.task: (RenderJob, run_render),
     DriftJob.task: (DriftJob, run_drift),
     FrcJob.task: (FrcJob, run_frc),
     SimulateJob.task: (SimulateJob, run_simulate),
-    TrainJob.task: (TrainJob, run_train),
+    **{task: (kind, run_train) for task, kind in TRAININGS.items()},
 }
 
 

@@ -12,6 +12,7 @@ from napari_microsr.errors import JobError
 
 if TYPE_CHECKING:
     from napari_microsr.core.training import Schedule
+    from napari_microsr.smlm.simulate import Scene
 
 Range = tuple[float, float]
 
@@ -114,6 +115,49 @@ class TrainLocalizerJob(LocalizerTraining):
             if not 0 <= low <= high or (name in ("sigma_px", "photons", "background") and low == 0):
                 raise ValueError(f"{name} must run from a smallest to a largest value, not {low} to {high}")
         return self
+
+
+class DsirStage(Job):
+    """One stage of the training."""
+
+    task: ClassVar[str] = "dsir-stage"
+
+    fwhm_px: float = Field(gt=0)
+    """Full width at half height of the loss's Gaussian, in fine pixels."""
+    steps: int = Field(ge=1)
+    """Optimiser steps."""
+    learning_rate: float = Field(gt=0)
+    """Highest rate of the cosine schedule."""
+
+
+class TrainDsirJob(LocalizerTraining):
+    """Settings of the training of DSIR's autoencoder; the defaults are those that its authors published."""
+
+    task: ClassVar[str] = "train-dsir"
+
+    side_px: int = Field(default=26, ge=4)
+    """Side of a frame in camera pixels."""
+    density_um2: tuple[float, float] = (2.0, 2.0)
+    """Fewest and most emitters per square micrometre."""
+    photons: tuple[float, float] = (80.0, 2050.0)
+    """Fewest and most photons of an emitter."""
+    background: tuple[float, float] = (20.0, 20.0)
+    """Fewest and most photons per pixel of the background."""
+    pixel_nm: float = Field(default=100.0, ge=1)
+    """Size of a camera pixel in nm."""
+    stages: tuple[DsirStage, ...] = Field(min_length=1)
+    """One after the other, with ever narrower Gaussians."""
+
+    def scene(self) -> "Scene":
+        """Return what frames show."""
+        from napari_microsr.smlm.simulate import Scene
+
+        return Scene(
+            density_um2=self.density_um2,
+            photons=self.photons,
+            background=self.background,
+            pixel_nm=self.pixel_nm,
+        )
 
 
 def train_localizer(job: TrainLocalizerJob, progress: Progress, resume: bool = False) -> Path:

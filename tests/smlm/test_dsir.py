@@ -1,0 +1,68 @@
+"""DSIR: targets in the right pixels, both stages trained, a stack becomes an image."""
+
+import numpy as np
+import torch
+
+from napari_microsr.core.job import read_job_file
+from napari_microsr.core.progress import SilentProgress
+from napari_microsr.core.weights import find, read_card
+from napari_microsr.smlm.dsir import DsirDataset, reconstruct, train_dsir
+from napari_microsr.smlm.networks.dsir import DsirAutoencoder, calibrate, enlarge
+from napari_microsr.smlm.registry import load_network
+from napari_microsr.smlm.simulate import Scene, simulate_frames
+from napari_microsr.smlm.training import TrainDsirJob
+
+CARD = {"summary": "A test.", "domain": "smlm", "licence": "BSD-3-Clause"}
+
+
+def test_the_truth_is_where_the_light_is():
+    scene = Scene(density_um2=(0.5, 0.5), photons=(5000.0, 5000.0), sigma_spread=0.0)
+    frame, truth = DsirDataset(scene, 20, 3)[1]
+    made = simulate_frames(np.random.default_rng((3, 1)), 1, (20, 20), scene).truth
+    assert truth.shape == frame.shape == (1, 160, 160)
+    row, column = np.nonzero(truth[0].numpy())
+    # The middle of fine pixel i is camera pixel (i + 0.5) / 8 - 0.5.
+    np.testing.assert_allclose(np.sort((column + 0.5) / 8 - 0.5), np.sort(made.x), atol=1 / 16)
+    np.testing.assert_allclose(np.sort((row + 0.5) / 8 - 0.5), np.sort(made.y), atol=1 / 16)
+    assert (frame[0].numpy()[row, column] > np.quantile(frame, 0.9)).all()
+
+
+def test_both_stages_are_trained_and_the_model_is_usable(tmp_path):
+    job = TrainDsirJob(
+        name="tiny",
+        out=tmp_path,
+        side_px=8,
+        batch=2,
+        check_every=2,
+        precision="32-true",
+        device="cpu",
+        stages=[
+            {"fwhm_px": 3.0, "steps": 2, "learning_rate": 1e-3},
+            {"fwhm_px": 1.0, "steps": 2, "learning_rate": 1e-4},
+        ],
+        card=CARD,
+    )
+    path = train_dsir(job, SilentProgress())
+    assert all((tmp_path / "tiny" / f"stage{n}" / "last.ckpt").is_file() for n in (1, 2))
+    assert read_card(path.with_suffix(".json")).parameters == 3339
+    network = load_network(*find(path))
+    image = reconstruct(network, np.random.default_rng(0).poisson(20, (3, 9, 8)))
+    assert image.shape == (72, 64)
+    again = train_dsir(job, SilentProgress(), resume=True)
+    assert load_network(*find(again)).state_dict().keys() == network.state_dict().keys()
+
+
+def test_a_stack_is_the_sum_of_its_frames():
+    torch.manual_seed(0)
+    network = DsirAutoencoder()
+    frames = torch.rand(3, 1, 8, 8)
+    calibrate(network, [enlarge(frames)])
+    whole = reconstruct(network, frames[:, 0].numpy())
+    with torch.no_grad():
+        np.testing.assert_allclose(whole, network(enlarge(frames)).sum((0, 1)).numpy(), atol=1e-4)
+
+
+def test_the_recipe_is_a_job(request):
+    task, settings = read_job_file(request.config.rootpath / "recipes" / "dsir-autoencoder.yaml")
+    assert task == TrainDsirJob.task
+    assert [stage.fwhm_px for stage in TrainDsirJob.parse(settings).stages] == [3.0, 1.0]
