@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import permutations
 from math import ceil, hypot, isfinite, prod, sqrt
 from statistics import median
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from napari_microsr.errors import MicroSRError
 from napari_microsr.registration.bands import measure_tone
 from napari_microsr.registration.fields import Finder, Report, better, placed
 from napari_microsr.registration.geometry import Matrix, apply, parts
-from napari_microsr.registration.graph import Link, Node, Solution, loops_px, shared_points, solve
+from napari_microsr.registration.graph import Link, Node, Points, Solution, loops_px, shared_points, solve
 from napari_microsr.registration.grounds import Ground
 from napari_microsr.registration.parallel import Shelf
 from napari_microsr.registration.picture import Picture
@@ -62,9 +61,13 @@ class Joint:
 
     def pairs(self) -> list[Pair]:
         """Return which field to measure on which, from where they lie."""
-        return [
-            Pair(one, other) for one, other in permutations(self.here, 2) if self._tied(one, other, once=True)
-        ]
+        if not self.here:
+            return []
+        middles, reach = (np.array(part) for part in zip(*map(self._circle, self.here), strict=True))
+        apart = np.linalg.norm(middles[:, None] - middles, axis=-1)
+        near = np.argwhere(apart < reach[:, None] + reach)
+        pairs = [Pair(self.here[i], self.here[j]) for i, j in near.tolist() if i != j]
+        return [pair for pair in pairs if self._tied(*pair, once=True)]
 
     def measure(self, pair: Pair) -> Link | None:
         """Measure one field on another; None if they do not look alike."""
@@ -168,18 +171,18 @@ class Joint:
     def _tied(self, moving: int, fixed: int, once: bool = False) -> bool:
         """Say whether a field can be measured on another: a coarser one below it, or one beside it."""
         shapes = self.found[moving].shape_yx, self.found[fixed].shape_yx
-        one, other = self._matrix(moving), self._matrix(fixed)
-        middles = [apply(m, (np.array(s) - 1) / 2) for m, s in zip((one, other), shapes, strict=True)]
-        reach = [parts(m).scale * hypot(*s) / 2 for m, s in zip((one, other), shapes, strict=True)]
-        if np.linalg.norm(middles[0] - middles[1]) > sum(reach):
-            return False
-        step = np.linalg.inv(other) @ one
+        step = np.linalg.inv(self._matrix(fixed)) @ self._matrix(moving)
         ratio = 1 / parts(step).scale
         if ratio > COARSER:
             return _covered(step, *shapes) >= INSIDE
         # Of two neighbours the later is measured on the earlier.
         alike = ratio * COARSER >= 1 and not (once and moving < fixed)
         return alike and _covered(step, *shapes) >= OVERLAP
+
+    def _circle(self, number: int) -> tuple[Points, float]:
+        """Return the middle of a field on the overview, and how far it reaches from there."""
+        shape, matrix = self.found[number].shape_yx, self._matrix(number)
+        return apply(matrix, (np.array(shape) - 1) / 2), parts(matrix).scale * hypot(*shape) / 2
 
     def _matrix(self, number: int) -> Matrix:
         matrix = self.found[number].matrix_yx
