@@ -16,6 +16,8 @@ from napari_microsr.registration.geometry import Matrix
 _RATIO = 0.8
 _PAIRS = 1500
 _SIZE_SLACK = 1.6
+# Numbers of the table of likeness that are held at once.
+_LIKENESS_NUMBERS = 4_000_000
 _TILE_PX = 1024
 _MARGIN_PX = 48
 
@@ -77,15 +79,15 @@ def detect(density: Array, factor: int, count: int) -> Features:
             x, y, _, response = rows.T
             inside = np.flatnonzero((x >= left) & (x < right) & (y >= top) & (y < bottom))
             best = inside[np.argsort(-response[inside], kind="stable")[:share]]
-            found.append((rows[best], descriptors[best]))
+            chosen = descriptors[best]
+            roots = np.sqrt(chosen / np.maximum(chosen.sum(axis=1, keepdims=True), 1e-6))
+            found.append((rows[best], roots.astype(np.float32)))
     if not found:
         return Features(np.empty(0, complex), np.empty(0), np.empty((0, 128), np.float32))
     rows = np.concatenate([r for r, _ in found])
-    descriptors = np.concatenate([d for _, d in found])
-    roots = np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-6))
     points = rows[:, 0] + 1j * rows[:, 1]
     points = (points + 0.5 * (1 + 1j)) * factor - 0.5 * (1 + 1j)
-    return Features(points, rows[:, 2] * factor, roots.astype(np.float32))
+    return Features(points, rows[:, 2] * factor, np.concatenate([d for _, d in found]))
 
 
 def guess(
@@ -147,13 +149,16 @@ def _matched(
     """Pair each field feature with its nearest in the overview, where that is clearly the nearest."""
     if not len(field.points) or len(overview.points) < 2:
         return np.empty(0, complex), np.empty(0, complex)
-    likeness = field.descriptors @ overview.descriptors.T
-    every = np.arange(len(likeness))
-    first = likeness.argmax(axis=1)
-    best = likeness[every, first]
-    likeness[every, first] = -1
-    second = likeness.max(axis=1)
-    clear = (1 - best) < _RATIO**2 * (1 - second)
+    first, clear = np.empty(len(field.points), int), np.empty(len(field.points), bool)
+    chunk = max(1, _LIKENESS_NUMBERS // len(overview.points))
+    for start in range(0, len(first), chunk):
+        part = slice(start, start + chunk)
+        likeness = field.descriptors[part] @ overview.descriptors.T
+        every = np.arange(len(likeness))
+        first[part] = likeness.argmax(axis=1)
+        best = likeness[every, first[part]]
+        likeness[every, first[part]] = -1
+        clear[part] = (1 - best) < _RATIO**2 * (1 - likeness.max(axis=1))
     grown = overview.sizes[first] / field.sizes
     clear &= (grown > scales[0] / _SIZE_SLACK) & (grown < scales[1] * _SIZE_SLACK)
     p, q = field.points[clear], overview.points[first[clear]]

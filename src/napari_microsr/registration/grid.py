@@ -41,7 +41,8 @@ def search_level(field_yx: tuple[int, int], overview_yx: tuple[int, int], ratio:
     """Return the multiple of `base` where a search is quick and the field still tells itself from others."""
     short = min(field_yx) * ratio
     wanted = max(sqrt(overview_yx[0] * overview_yx[1] / _OVERVIEW_PX), short / _FINE_SHORT_PX)
-    return base * max(1, round(min(wanted, short / _SHORT_PX) / base))
+    wanted = min(wanted, short / _SHORT_PX, min(overview_yx) / _SHORT_PX)
+    return base * max(1, round(wanted / base))
 
 
 def search(

@@ -16,12 +16,15 @@ from napari_microsr.registration.geometry import Matrix, parts
 from napari_microsr.registration.picture import Picture, no_check
 from napari_microsr.registration.placement import FieldPlacement
 from napari_microsr.registration.prepared import Field, Overview
+from napari_microsr.registration.reasons import explain
 from napari_microsr.registration.refine import Transform
 from napari_microsr.registration.verdict import NOWHERE, examine, judge
 
 __all__ = ["USUAL_RATIOS", "Field", "Overview", "Prior", "Search", "place", "refine_from", "score_at"]
 
 _SMALLEST_PX = 32
+# Share of a field that the overview must be able to cover.
+_LEAST_COVERED = 0.12
 #: Ratios of pixel sizes tried where none is known: 4x to 10x, 40x and 20x, 10x to 40x.
 USUAL_RATIOS = 0.4, 0.1, 0.2, 0.25
 
@@ -91,16 +94,21 @@ def place(
         Bad input gives the status "not_found" with its reason, never an error.
     """
     settings, prior = settings or Search(), prior or Prior()
+    ratios = _ratios(field, overview, prior)
     best: FieldPlacement | None = None
-    for ratio in _ratios(field, overview, prior):
-        check()
-        found = _place_at(field, overview, settings, prior, ratio, check)
-        if best is None or found.score > best.score:
-            best = found
-        if best.status == "placed":
-            break
+    for mirrored in (False, True) if prior.mirrored is None else (prior.mirrored,):
+        for searched in (False, True):
+            for ratio in ratios:
+                check()
+                found = _attempt(
+                    field, overview, settings, prior, ratio, check, mirrored=mirrored, searched=searched
+                )
+                if best is None or found.score > best.score:
+                    best = found
+                if best.status == "placed":
+                    return best
     assert best is not None
-    return best
+    return best if best.matrix_yx is not None else _explained(best, field, overview, settings, prior, ratios)
 
 
 def refine_from(
@@ -138,31 +146,52 @@ def _ratios(field: Field, overview: Overview, prior: Prior) -> tuple[float, ...]
     return USUAL_RATIOS
 
 
-def _place_at(
-    field: Field, overview: Overview, settings: Search, prior: Prior, ratio: float, check: Callable[[], None]
+def _attempt(
+    field: Field,
+    overview: Overview,
+    settings: Search,
+    prior: Prior,
+    ratio: float,
+    check: Callable[[], None],
+    *,
+    mirrored: bool,
+    searched: bool,
 ) -> FieldPlacement:
-    """Place a field whose pixel is `ratio` overview pixels, up to the scale error."""
+    """Place a field whose pixel is `ratio` overview pixels, by features or by the search of all angles."""
     problem, picture = _picture(field, overview, ratio)
     if picture is None:
         return _nowhere(field, problem)
-    bounds = Bounds(ratio, settings.max_scale_error, (prior.rotation_deg or 0.0, settings.max_rotation_deg))
-    best = _nowhere(field, NOWHERE)
-    hands = (False, True) if prior.mirrored is None else (prior.mirrored,)
-    for mirrored in hands:
-        for way in ("features", "grid"):
-            check()
-            if way == "features":
-                guessed = from_features(picture, overview, bounds, mirrored)
-                poses, inliers = ([guessed[0]], guessed[1]) if guessed else ([], 0)
-                level = overview.base
-            else:
-                (poses, level), inliers = from_grid(picture, overview, bounds, mirrored, check), 0
-            found = _walk(field, overview, picture, poses, level, inliers, settings.transform)
-            if found is not None and found.score > best.score:
-                best = found
-            if best.status == "placed":
-                return best
-    return best
+    bounds = _bounds(settings, prior, ratio)
+    if searched:
+        (poses, level), inliers = from_grid(picture, overview, bounds, mirrored, check), 0
+    else:
+        guessed = from_features(picture, overview, bounds, mirrored)
+        poses, inliers, level = ([guessed[0]], guessed[1], overview.base) if guessed else ([], 0, 0)
+    found = _walk(field, overview, picture, poses, level, inliers, settings.transform)
+    return found or _nowhere(field, NOWHERE)
+
+
+def _bounds(settings: Search, prior: Prior, ratio: float) -> Bounds:
+    return Bounds(ratio, settings.max_scale_error, (prior.rotation_deg or 0.0, settings.max_rotation_deg))
+
+
+def _explained(
+    best: FieldPlacement,
+    field: Field,
+    overview: Overview,
+    settings: Search,
+    prior: Prior,
+    ratios: tuple[float, ...],
+) -> FieldPlacement:
+    """Give a field that was not found the reason, where the ratio of the pixel sizes is known."""
+    if best.reason != NOWHERE or len(ratios) > 1:
+        return best
+    _, picture = _picture(field, overview, ratios[0])
+    if picture is None:
+        return best
+    return replace(
+        best, reason=explain(picture, overview, _bounds(settings, prior, ratios[0]), prior.mirrored)
+    )
 
 
 def _walk(
@@ -189,6 +218,8 @@ def _picture(field: Field, overview: Overview, ratio: float) -> tuple[str, Pictu
     h, w = field.shape_yx
     if min(h, w) < _SMALLEST_PX or min(h, w) * ratio < _SMALLEST_PX / 4:
         return f"The field is too small ({h} × {w} pixels) to be recognised: take a larger one.", None
+    if _LEAST_COVERED * h * w * ratio**2 > overview.shape_yx[0] * overview.shape_yx[1]:
+        return "The field is larger than the overview: check the pixel sizes, and which is which.", None
     finest = finest_level(field.shape_yx, ratio)
     picture = field.picture(overview.picture.tone, max(1, round(finest / ratio)))
     if picture is None:

@@ -13,8 +13,8 @@ from napari_microsr.registration.features import Features
 from napari_microsr.registration.picture import Picture, no_check
 
 # Overview pixels in which features are sought, and where more are needed before the shrink grows beyond 3.
-_FEATURE_PX, _MANY_FEATURE_PX = 1_200_000, 20_000_000
-_PX_PER_FEATURE, _MOST_FEATURES = 80, 200_000
+_FEATURE_PX, _MANY_FEATURE_PX = 1_200_000, 12_000_000
+_PX_PER_FEATURE, _MOST_FEATURES = 80, 100_000
 
 ContrastChoice = Literal["auto", "absorption", "fluorescence"]
 

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 from itertools import pairwise
-from math import hypot
+from math import hypot, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import fft
 
 from napari_microsr.registration.bend import bend
 from napari_microsr.registration.compare import Comparison, Pair, Pose
@@ -14,7 +15,9 @@ from napari_microsr.registration.placement import Status
 from napari_microsr.registration.refine import Transform, linearised, shift_basis
 
 #: Correlation from which a field is placed, and from which it is worth a person's look.
-PLACED_SCORE, UNCERTAIN_SCORE = 0.55, 0.35
+PLACED_SCORE, UNCERTAIN_SCORE = 0.55, 0.4
+#: The same for its significance: the best of a million wrong places reaches 5 by chance.
+PLACED_SIGNIFICANCE, UNCERTAIN_SIGNIFICANCE = 6.5, 5.0
 PLACED_AGREEMENT, PLACED_INLIERS = 0.5, 12
 NOWHERE = "No place on the overview looks like this field: it may be of another slide or region."
 _BLOCKS = 5, 6
@@ -34,8 +37,8 @@ class Evidence:
         Share of the field, by its texture, in blocks that look alike where the whole field puts them.
     inliers : int
         Features that agree.
-    blocks : float
-        How many blocks carry the texture, (sum p)² / sum p² of their powers.
+    significance : float
+        The correlation over the deviation that pictures of such texture have by chance.
     overlap : float
         Share of the field that lies on the overview.
     error_px : float
@@ -45,7 +48,7 @@ class Evidence:
     score: float
     agreement: float
     inliers: int
-    blocks: float
+    significance: float
     overlap: float
     error_px: float
 
@@ -92,18 +95,37 @@ def examine(
         comparison.score,
         float(agrees @ share),
         inliers,
-        1 / float(share @ share),
+        significance(comparison),
         comparison.overlap,
         error,
     )
 
 
+def significance(comparison: Comparison) -> float:
+    """Return the correlation over its standard deviation between unrelated pictures of the same spectra.
+
+    The deviation squared is ``sum(F O) / (sum(F) sum(O))`` of the power spectra F and O (Bartlett, J. R.
+    Stat. Soc. 98 (1935) 536, in two dimensions): pictures of few large blobs correlate by chance.
+    """
+    size = [fft.next_fast_len(n, real=True) for n in comparison.mask.shape]
+    own, other = (np.abs(fft.rfft2(image, size)) ** 2 for image in (comparison.field, comparison.overview))
+    chance = float((own * other).sum(dtype=np.float64)) / (
+        float(own.sum(dtype=np.float64)) * float(other.sum(dtype=np.float64))
+    )
+    return comparison.score / sqrt(chance / 2)  # the sums are over half of the plane
+
+
 def judge(evidence: Evidence) -> tuple[Status, str]:
     """Return the verdict on a placement, and its reason."""
     supported = evidence.agreement >= PLACED_AGREEMENT or evidence.inliers >= PLACED_INLIERS
-    if evidence.score >= PLACED_SCORE and supported:
+    if evidence.score >= PLACED_SCORE and evidence.significance >= PLACED_SIGNIFICANCE and supported:
         return "placed", ""
-    if evidence.score >= UNCERTAIN_SCORE:
+    if evidence.score >= PLACED_SCORE and evidence.significance >= UNCERTAIN_SIGNIFICANCE:
+        return "uncertain", (
+            "There is too little texture in the field to tell places apart: look whether it is right, then"
+            " correct or confirm it."
+        )
+    if evidence.score >= UNCERTAIN_SCORE and evidence.significance >= UNCERTAIN_SIGNIFICANCE:
         return "uncertain", (
             f"The match is weak (correlation {evidence.score:.2f}): look whether it is right, then correct or"
             " confirm it."
