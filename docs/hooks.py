@@ -17,8 +17,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import napari_microsr
-from napari_microsr.cli import TASKS, app
+from napari_microsr.cli import app
 from napari_microsr.core.weights import Metric, ModelCard, Score, list_cards
+from napari_microsr.tasks import TASKS
 
 MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 MANIFEST = Path(napari_microsr.__file__).parent / "napari.yaml"

@@ -14,8 +14,9 @@ import pytest
 import tifffile
 import yaml
 
-from napari_microsr.cli import TASKS, app
+from napari_microsr.cli import app
 from napari_microsr.core.weights import list_cards
+from napari_microsr.tasks import TASKS
 
 ROOT = Path(__file__).parent.parent
 SITE = Path(sys.executable).with_name("mkdocs")

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -25,9 +25,8 @@ from napari_microsr.smlm.frc_job import FrcJob
 from napari_microsr.smlm.job import LocalizeJob
 from napari_microsr.smlm.render_job import RenderJob
 from napari_microsr.smlm.simulate_job import SimulateJob
-from napari_microsr.smlm.training import TrainDsirJob, TrainLocalizerJob
 from napari_microsr.superres.job import UpscaleJob
-from napari_microsr.superres.training import TrainJob
+from napari_microsr.tasks import TASKS, TRAININGS, perform
 
 DONE, FAILED, WRONG_USAGE, CANCELLED = 0, 1, 2, 130
 
@@ -39,23 +38,17 @@ app = App(
     result_action="return_value",
 )
 
-AsJson = Annotated[bool, Parameter(name="--json", negative="")]
+AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
+Settings = Parameter(name="*")
 
 
 @app.command
-def upscale(job: Annotated[UpscaleJob, Parameter(name="*")], *, as_json: AsJson = False) -> None:
+def upscale(job: Annotated[UpscaleJob, Settings], *, as_json: AsJson = False) -> None:
     """Super-resolve an image tile by tile into an OME-Zarr store.
 
     Ctrl-C cancels after the tile in hand; the same command then resumes.
-
-    Parameters
-    ----------
-    job
-        The settings.
-    as_json
-        Print the result as JSON.
     """
-    _report(run_upscale(job), as_json)
+    _report(_do(job), as_json)
 
 
 @app.command
@@ -66,7 +59,7 @@ def register(
     *,
     out: Path,
     more_overviews: Annotated[tuple[str, ...], Parameter(name="--overview", negative="")] = (),
-    options: Annotated[RegisterOptions | None, Parameter(name="*")] = None,
+    options: Annotated[RegisterOptions | None, Settings] = None,
     as_json: AsJson = False,
 ) -> None:
     """Find fields of high magnification on the overview of a slide.
@@ -86,12 +79,10 @@ def register(
         One more overview; may be given several times.
     options
         The settings.
-    as_json
-        Print the placements as JSON.
     """
     settings = options.model_dump(exclude_unset=True) if options else {}
     images = {"overviews": [overview, *more_overviews], "fields": fields}
-    _report(run_register(RegisterJob.parse({**settings, **images, "output": out})), as_json)
+    _report(_do(RegisterJob.parse({**settings, **images, "output": out})), as_json)
 
 
 @app.command
@@ -109,8 +100,6 @@ def export(placements: Path, output: Path, /, *, onto: Path | None = None, as_js
         File or folder to write.
     onto
         Placements that positions (.csv, .itk, .qupath.json) belong to: so they are imported.
-    as_json
-        Print the result as JSON.
     """
     from napari_microsr.registration.formats import read_placements, write_placements
 
@@ -122,91 +111,45 @@ def export(placements: Path, output: Path, /, *, onto: Path | None = None, as_js
 
 
 @app.command
-def merge(job: Annotated[MergeJob, Parameter(name="*")], *, as_json: AsJson = False) -> None:
+def merge(job: Annotated[MergeJob, Settings], *, as_json: AsJson = False) -> None:
     """Blend registered fields over their overview into one OME-Zarr pyramid.
 
     Ctrl-C cancels after the tile in hand; the same command then resumes.
-
-    Parameters
-    ----------
-    job
-        The settings.
-    as_json
-        Print the result as JSON.
     """
-    _report(run_merge(job), as_json)
+    _report(_do(job), as_json)
 
 
 @app.command
-def pairs(job: Annotated[PairsJob, Parameter(name="*")], *, as_json: AsJson = False) -> None:
-    """Write registered fields and the overview below them as training pairs.
-
-    Parameters
-    ----------
-    job
-        The settings.
-    as_json
-        Print the result as JSON.
-    """
-    _report(run_pairs(job), as_json)
+def pairs(job: Annotated[PairsJob, Settings], *, as_json: AsJson = False) -> None:
+    """Write registered fields and the overview below them as training pairs."""
+    _report(_do(job), as_json)
 
 
 @app.command
-def localize(job: Annotated[LocalizeJob, Parameter(name="*")], *, as_json: AsJson = False) -> None:
+def localize(job: Annotated[LocalizeJob, Settings], *, as_json: AsJson = False) -> None:
     """Localise the single molecules of a stack of frames, into a table.
 
     Ctrl-C cancels after the frame in hand; the same command then resumes.
-
-    Parameters
-    ----------
-    job
-        The settings.
-    as_json
-        Print the result as JSON.
     """
-    _report(run_localize(job), as_json)
+    _report(_do(job), as_json)
 
 
 @app.command
-def render(job: Annotated[RenderJob, Parameter(name="*")], *, as_json: AsJson = False) -> None:
-    """Render a table of localisations as an image.
-
-    Parameters
-    ----------
-    job
-        The settings.
-    as_json
-        Print the result as JSON.
-    """
-    _report(run_render(job), as_json)
+def render(job: Annotated[RenderJob, Settings], *, as_json: AsJson = False) -> None:
+    """Render a table of localisations as an image."""
+    _report(_do(job), as_json)
 
 
 @app.command
-def drift(job: Annotated[DriftJob, Parameter(name="*")], *, as_json: AsJson = False) -> None:
-    """Take the drift of the sample out of a table of localisations.
-
-    Parameters
-    ----------
-    job
-        The settings.
-    as_json
-        Print the result as JSON.
-    """
-    _report(run_drift(job), as_json)
+def drift(job: Annotated[DriftJob, Settings], *, as_json: AsJson = False) -> None:
+    """Take the drift of the sample out of a table of localisations."""
+    _report(_do(job), as_json)
 
 
 @app.command
-def frc(job: Annotated[FrcJob, Parameter(name="*")], *, as_json: AsJson = False) -> None:
-    """Measure resolution (Fourier ring correlation) and precision (NeNA) of a table of localisations.
-
-    Parameters
-    ----------
-    job
-        The settings.
-    as_json
-        Print the result as JSON.
-    """
-    result = run_frc(job)
+def frc(job: Annotated[FrcJob, Settings], *, as_json: AsJson = False) -> None:
+    """Measure resolution (Fourier ring correlation) and precision (NeNA) of a table of localisations."""
+    result = _do(job)
     if not as_json:
         precision = result["precision_nm"]
         print(f"resolution {result['resolution_nm']:.1f} ± {result['resolution_sd_nm']:.1f} nm")
@@ -225,15 +168,13 @@ def simulate(path: Path, output: Path | None = None, /, *, as_json: AsJson = Fal
         YAML: the line `task: simulate` and its settings.
     output
         Stack, NAME.tif or NAME.ome.zarr, if not the one that the file names. The table is NAME.csv.
-    as_json
-        Print the result as JSON.
     """
     task, settings = read_job_file(path)
     if task != SimulateJob.task:
         raise JobError(f"{path} is a job of the task {task!r}.", f"Run it with: microsr run {path}.")
     if output is not None:
         settings["output"] = output
-    _report(run_simulate(SimulateJob.parse(settings)), as_json)
+    _report(_do(SimulateJob.parse(settings)), as_json)
 
 
 @app.command
@@ -244,14 +185,12 @@ def run(path: Path, *, as_json: AsJson = False) -> None:
     ----------
     path
         YAML: the line `task: upscale` and the task's settings.
-    as_json
-        Print the result as JSON.
     """
     task, settings = read_job_file(path)
     if task not in TASKS:
         raise JobError(f"There is no task {task!r}.", f"The tasks are: {', '.join(TASKS)}.")
-    kind, do = TASKS[task]
-    _report(do(kind.parse(settings)), as_json)
+    kind, _ = TASKS[task]
+    _report(_do(kind.parse(settings)), as_json)
 
 
 @app.command
@@ -266,24 +205,17 @@ def train(path: Path, *, resume: bool = False, as_json: AsJson = False) -> None:
         YAML: the line `task: train` and its settings, such as those in the folder recipes.
     resume
         Continue from the last checkpoint.
-    as_json
-        Print the result as JSON.
     """
     task, settings = read_job_file(path)
     if task not in TRAININGS:
         raise JobError(f"{path} is a job of the task {task!r}.", f"Run it with: microsr run {path}.")
-    _report(run_train(TRAININGS[task].parse(settings), resume), as_json)
+    kind, _ = TRAININGS[task]
+    _report(_do(kind.parse(settings), resume=resume), as_json)
 
 
 @app.command
 def models(*, as_json: AsJson = False) -> None:
-    """List the installed models: what each is for, its factor, pixel size, licence and quality.
-
-    Parameters
-    ----------
-    as_json
-        Print all of each model's card as JSON.
-    """
+    """List the installed models: what each is for, its factor, pixel size, licence and quality."""
     from napari_microsr.core.weights import list_cards
 
     cards = list_cards()
@@ -304,8 +236,6 @@ def demo(*, out: Path = Path("microsr-demo"), as_json: AsJson = False) -> None:
     ----------
     out
         Folder for the results.
-    as_json
-        Print the result as JSON.
     """
     from napari_microsr.registration.demo import run_demo as register_sample
     from napari_microsr.superres.demo import run_demo as enlarge_sample
@@ -320,124 +250,6 @@ def demo(*, out: Path = Path("microsr-demo"), as_json: AsJson = False) -> None:
         from napari_microsr.widgets.demo import show_demo
 
         show_demo(result)
-
-
-def run_upscale(job: UpscaleJob) -> dict[str, Any]:
-    """Run an upscale job with a progress bar."""
-    from napari_microsr.superres.job import upscale as do_upscale
-
-    with _console() as progress:
-        outputs = do_upscale(job, progress=progress)
-    return {"task": job.task, "outputs": [str(path) for path in outputs]}
-
-
-def run_register(job: RegisterJob) -> dict[str, Any]:
-    """Run a registration with a progress bar, and say which fields want a look."""
-    from napari_microsr.registration.formats.placements_json import to_document
-    from napari_microsr.registration.job import register as do_register
-
-    with _console() as progress:
-        placements = do_register(job, progress=progress)
-        for field in placements.fields:
-            if field.status != "placed":
-                progress.warn(f"{field.name}: {field.status.replace('_', ' ')}. {field.reason}")
-    return {"task": job.task, "outputs": [str(job.output)], **to_document(placements)}
-
-
-def run_merge(job: MergeJob) -> dict[str, Any]:
-    """Merge placements with a progress bar."""
-    from napari_microsr.registration.merge import merge as do_merge
-
-    with _console() as progress:
-        return {"task": job.task, "outputs": [str(do_merge(job, progress=progress))]}
-
-
-def run_pairs(job: PairsJob) -> dict[str, Any]:
-    """Export registered pairs with a progress bar."""
-    from napari_microsr.registration.pairs import export_pairs
-
-    with _console() as progress:
-        return {"task": job.task, "outputs": [str(export_pairs(job, progress=progress))]}
-
-
-def run_render(job: RenderJob) -> dict[str, Any]:
-    """Render a table with a progress bar."""
-    from napari_microsr.smlm.render_job import render as do_render
-
-    with _console() as progress:
-        return {"task": job.task, "outputs": [str(do_render(job, progress=progress))]}
-
-
-def run_drift(job: DriftJob) -> dict[str, Any]:
-    """Correct the drift of a table with a progress bar."""
-    from napari_microsr.smlm.drift_job import correct_drift
-
-    with _console() as progress:
-        correct_drift(job, progress=progress)
-    return {"task": job.task, "outputs": [str(job.output), str(job.curve)]}
-
-
-def run_frc(job: FrcJob) -> dict[str, Any]:
-    """Measure the resolution of a table with a progress bar."""
-    from napari_microsr.smlm.frc_job import measure_resolution
-
-    with _console() as progress:
-        figures = measure_resolution(job, progress=progress)
-    return {"task": job.task, "outputs": [str(job.output)] if job.output else [], **figures}
-
-
-def run_simulate(job: SimulateJob) -> dict[str, Any]:
-    """Simulate a stack with a progress bar."""
-    from napari_microsr.smlm.simulate_job import simulate as do_simulate
-
-    with _console() as progress:
-        do_simulate(job, progress=progress)
-    return {"task": job.task, "outputs": [str(job.output), str(job.truth)]}
-
-
-def run_localize(job: LocalizeJob) -> dict[str, Any]:
-    """Localise a stack with a progress bar."""
-    from napari_microsr.smlm.job import localize as do_localize
-
-    with _console() as progress:
-        table = do_localize(job, progress=progress)
-    return {"task": job.task, "outputs": [str(job.output)], "localizations": len(table)}
-
-
-def run_train(job: TrainJob | TrainLocalizerJob | TrainDsirJob, resume: bool = False) -> dict[str, Any]:
-    """Run a training with a progress bar."""
-    with _console() as progress:
-        if isinstance(job, TrainLocalizerJob):
-            from napari_microsr.smlm.training import train_localizer
-
-            weights = train_localizer(job, progress, resume)
-        elif isinstance(job, TrainDsirJob):
-            from napari_microsr.smlm.dsir import train_dsir
-
-            weights = train_dsir(job, progress, resume)
-        else:
-            from napari_microsr.superres.training import train as do_train
-
-            weights = do_train(job, progress, resume)
-    return {"task": job.task, "outputs": [str(weights), str(weights.with_suffix(".json"))]}
-
-
-TRAININGS: dict[str, type[TrainJob] | type[TrainLocalizerJob] | type[TrainDsirJob]] = {
-    kind.task: kind for kind in (TrainJob, TrainLocalizerJob, TrainDsirJob)
-}
-
-TASKS: dict[str, tuple[type[Job], Callable[[Any], dict[str, Any]]]] = {
-    UpscaleJob.task: (UpscaleJob, run_upscale),
-    RegisterJob.task: (RegisterJob, run_register),
-    MergeJob.task: (MergeJob, run_merge),
-    PairsJob.task: (PairsJob, run_pairs),
-    LocalizeJob.task: (LocalizeJob, run_localize),
-    RenderJob.task: (RenderJob, run_render),
-    DriftJob.task: (DriftJob, run_drift),
-    FrcJob.task: (FrcJob, run_frc),
-    SimulateJob.task: (SimulateJob, run_simulate),
-    **{task: (kind, run_train) for task, kind in TRAININGS.items()},
-}
 
 
 class _InterruptibleProgress(ConsoleProgress):
@@ -466,6 +278,11 @@ def _console() -> Iterator[ConsoleProgress]:
             yield progress
         finally:
             signal.signal(signal.SIGINT, before)
+
+
+def _do(job: Job, **options: Any) -> dict[str, Any]:
+    with _console() as progress:
+        return perform(job, progress, **options)
 
 
 def _report(result: dict[str, Any], as_json: bool) -> None:

@@ -7,6 +7,7 @@ import tifffile
 
 from napari_microsr import cli
 from napari_microsr.smlm.simulate import Scene, simulate_frames
+from napari_microsr.tasks import TASKS
 
 
 def stack(tmp_path):
@@ -40,5 +41,5 @@ def test_wrong_use_and_wrong_numbers(tmp_path, capsys):
 
 
 def test_trainings_of_all_kinds_are_known():
-    assert {"train", "train-localizer", "train-dsir"} <= cli.TASKS.keys()
-    assert "localize" in cli.TASKS
+    assert {"train", "train-localizer", "train-dsir"} <= TASKS.keys()
+    assert "localize" in TASKS
