@@ -39,8 +39,8 @@ def show(folder, scratch, model="gaussian-mle"):
     widget.output.choose_folder(str(scratch))
     viewer.dims.set_current_step(0, 400)
     camera = getattr(viewer, "scene", viewer).camera
-    widget.try_button.click()
-    until(application, lambda: "molecules" in widget.tried.text())
+    widget.attempt.button.click()
+    until(application, lambda: "molecules" in widget.attempt.text.text())
     camera.zoom *= 1.6
     picture(application, viewer, folder / "localise-try.jpg")
 

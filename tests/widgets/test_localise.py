@@ -144,7 +144,7 @@ def test_try_circles_the_visible_frame_and_follows_slider_and_threshold(model, s
     widget = open_widget(model)
     assert widget.form.get()["pixel_nm"] == 100, "from the layer"
     model.dims.set_current_step(0, 5)
-    qtbot.mouseClick(widget.try_button, LEFT)
+    qtbot.mouseClick(widget.attempt.button, LEFT)
     qtbot.waitUntil(lambda: "detections" in model.layers, timeout=20_000)
     points = model.layers["detections"]
     moved = np.array(SPOTS) + 0.2
@@ -154,26 +154,26 @@ def test_try_circles_the_visible_frame_and_follows_slider_and_threshold(model, s
     np.testing.assert_allclose(
         points.data_to_world(points.data[0]), layer.data_to_world(points.data[0]), atol=1e-12
     )
-    assert "Frame 5: 4 molecules" in widget.tried.text()
+    assert "Frame 5: 4 molecules" in widget.attempt.text.text()
     model.dims.set_current_step(0, 2)
     qtbot.waitUntil(lambda: set(points.data[:, 0]) == {2})
     widget.form.editors["threshold"].setValue(500)
     qtbot.waitUntil(lambda: len(points.data) == 0)
     widget.form.editors["threshold"].setValue(5)
     qtbot.waitUntil(lambda: len(points.data) == 4)
-    qtbot.mouseClick(widget.try_button, LEFT)
+    qtbot.mouseClick(widget.attempt.button, LEFT)
     assert "detections" not in model.layers
 
 
 def test_try_says_what_is_wrong(model, stack, open_widget, qtbot):
     model.add_image(stack[..., :40].reshape(FRAMES, 33, 40), name="cells")
     widget = open_widget(model, pixel_nm=0)
-    qtbot.mouseClick(widget.try_button, LEFT)
-    assert "pixel size of 0.0 nm is impossible" in widget.tried.text()
+    qtbot.mouseClick(widget.attempt.button, LEFT)
+    assert "pixel size of 0.0 nm is impossible" in widget.attempt.text.text()
     widget.form.put({"pixel_nm": 0.1})
-    qtbot.waitUntil(lambda: "give 100 nm" in widget.tried.text())
+    qtbot.waitUntil(lambda: "give 100 nm" in widget.attempt.text.text())
     widget.form.put({"pixel_nm": 100})
-    qtbot.waitUntil(lambda: "4 molecules" in widget.tried.text(), timeout=20_000)
+    qtbot.waitUntil(lambda: "4 molecules" in widget.attempt.text.text(), timeout=20_000)
 
 
 @pytest.mark.parametrize(
@@ -374,6 +374,27 @@ def test_the_command_does_the_same(model, stack, open_widget, tmp_path, qtbot):
     assert words[:2] == ["microsr", "localize"]
     _, bound, _ = app.parse_args(words[1:], exit_on_error=False, print_error=False)
     assert bound.arguments["job"] == widget.job()
+
+
+def test_a_stack_that_is_no_file_has_no_command(model, stack, open_widget, tmp_path, qtbot):
+    path = tmp_path / "frames.tif"
+    tifffile.imwrite(path, stack)
+    model.add_image(stack + 1, name="changed", metadata={"microsr": {"file": str(path)}})
+    widget = open_widget(model)
+    qtbot.mouseClick(widget.copy_button, LEFT)
+    assert "not the unchanged content of a file" in widget.message.text()
+
+
+def test_a_single_frame_is_localised(model, stack, open_widget, click_run, qtbot):
+    layer = model.add_image(stack[0].astype(">u2"), name="frame", scale=(2, 2), translate=(5, 7))
+    widget = open_widget(model)
+    qtbot.mouseClick(widget.attempt.button, LEFT)
+    qtbot.waitUntil(lambda: "detections" in model.layers, timeout=20_000)
+    points = model.layers["detections"]
+    assert points.data.shape == (len(SPOTS), 2)
+    np.testing.assert_allclose(points.data_to_world((3, 4)), layer.data_to_world((3, 4)))
+    assert f"Done: {len(SPOTS)} localisations" in click_run(widget)
+    assert "detections" not in model.layers, "the run ends the try"
 
 
 def test_settings_are_kept_and_reset(model, stack, open_widget, click_run, qtbot):

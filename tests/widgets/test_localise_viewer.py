@@ -106,7 +106,7 @@ def test_no_text_is_cut_in_a_narrow_dock(dock, stack, qtbot):
 
 def test_closing_the_dock_ends_run_and_try(dock, stack, gate, qtbot):
     viewer, widget = dock(stack, name="cells")
-    widget.try_button.click()
+    widget.attempt.button.click()
     gate.release(1)
     qtbot.waitUntil(lambda: "detections" in viewer.layers, timeout=30_000)
     (close,) = widget.parent().findChildren(QPushButton, "QTitleBarCloseButton")

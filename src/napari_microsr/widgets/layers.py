@@ -91,8 +91,8 @@ def as_file(source: ImageSource, path: str | None) -> ImageSource:
         return source
     try:
         file = open_image(path)
-        if (file.axes, file.rgb, file.dtype, file.array.shape) != (
-            source.axes, source.rgb, source.dtype, source.array.shape
+        if (_order(file.axes), file.rgb, file.dtype, file.array.shape) != (
+            _order(source.axes), source.rgb, source.dtype, source.array.shape
         ) or not _same_pixels(file, source):  # fmt: skip
             return source
     except MicroSRError:
@@ -105,6 +105,28 @@ def file_of(layer: Image) -> str | None:
     """Return the file that a layer says it comes from; our sample says so in its metadata."""
     path = layer.source.path or layer.metadata.get("microsr", {}).get("file")
     return None if path is None else str(path)
+
+
+def unchanged_file(layer: Image) -> ImageSource:
+    """Return the file that a layer shows as it is.
+
+    Raises
+    ------
+    InputError
+        If it shows something else: then no command can repeat what is done to it.
+    """
+    file = as_file(source_from_layer(layer), file_of(layer))
+    if file.path is None:
+        raise InputError(
+            f"{layer.name} is not the unchanged content of a file.",
+            "Save the layer and open the file; then a command can repeat the run.",
+        )
+    return file
+
+
+def _order(axes: str) -> str:
+    """Leave out the names of axes along which frames or slices are counted: layers seldom know them."""
+    return "".join(axis if axis in "cyx" else "." for axis in axes)
 
 
 def _same_pixels(first: ImageSource, second: ImageSource) -> bool:

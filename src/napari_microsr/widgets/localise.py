@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QLabel, QPushButton, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QTabWidget, QVBoxLayout, QWidget
 
 from napari_microsr.errors import InputError, JobError, MicroSRError
 from napari_microsr.smlm.camera import Camera
@@ -16,7 +16,7 @@ from napari_microsr.smlm.registry import GAUSSIAN_MLE
 from napari_microsr.widgets.form import form_layout, tooltip
 from napari_microsr.widgets.job_widget import JobWidget
 from napari_microsr.widgets.layer_picker import LayerPicker
-from napari_microsr.widgets.layers import as_file, file_of
+from napari_microsr.widgets.layers import as_file, file_of, unchanged_file
 from napari_microsr.widgets.localise_camera import CameraPicker, estimate_text
 from napari_microsr.widgets.localise_layers import (
     give_pixel_size,
@@ -25,8 +25,9 @@ from napari_microsr.widgets.localise_layers import (
     pixel_size_doubt,
     stack_from_layer,
 )
-from napari_microsr.widgets.localise_overlay import Detections, FrameOverlay
+from napari_microsr.widgets.localise_overlay import FrameOverlay
 from napari_microsr.widgets.localise_results import Results
+from napari_microsr.widgets.localise_try import TryPanel
 from napari_microsr.widgets.localise_work import estimate
 from napari_microsr.widgets.model_picker import ModelPicker
 from napari_microsr.widgets.output_picker import OutputPicker
@@ -100,17 +101,10 @@ class LocaliseWidget(JobWidget):
         self.form.editors["offset"].setMinimum(-1.0)
         self.form.editors["last_frame"].setSpecialValueText("last")
         self.output = OutputPicker(self.labels, ENDINGS, "a table")
-        self.try_button = QPushButton("&Try on this frame")
-        self.try_button.setCheckable(True)
-        self.try_button.setToolTip(
-            tooltip("Circle what is found in the frame in view, while you change frames and settings.")
-        )
-        self.tried = QLabel()
-        self.tried.setWordWrap(True)
-        self.tried.hide()
+        self.attempt = TryPanel(self.overlay)
         place = self.body.indexOf(self.form) + 1
-        for number, widget in enumerate((self.try_button, self.tried, self.output)):
-            self.body.insertWidget(place + number, widget)
+        self.body.insertWidget(place, self.attempt)
+        self.body.insertWidget(place + 1, self.output)
         self.tabs = QTabWidget()
         self.tabs.setUsesScrollButtons(False)
         self.tabs.addTab(form, "Find")
@@ -122,10 +116,7 @@ class LocaliseWidget(JobWidget):
         self.layer_box.currentIndexChanged.connect(self._chosen)
         self.models.changed.connect(self._suggest)
         self.models.changed.connect(self.overlay.changed)
-        self.try_button.toggled.connect(self._try)
         self.camera.estimate.connect(self._estimate_camera)
-        self.overlay.found.connect(self._found)
-        self.overlay.failed.connect(lambda error: self._tell(str(error)))
         for form in (self.form, self.advanced):
             form.changed.connect(self.overlay.changed)
 
@@ -163,7 +154,7 @@ class LocaliseWidget(JobWidget):
         layer = self._needed_layer()
         give_pixel_size(self._viewer, layer, job.pixel_nm)
         source, path = stack_from_layer(layer), file_of(layer)
-        self.try_button.setChecked(False)
+        self.attempt.button.setChecked(False)
         self._fresh = True
 
         def run(task: Task) -> Localizations:
@@ -220,6 +211,11 @@ class LocaliseWidget(JobWidget):
         self.say("")
         self._then = then
         self.start(title, work)
+
+    def command(self) -> str:
+        """Return the command line of the form's job, where the stack is a file that the command can open."""
+        unchanged_file(self._needed_layer())
+        return super().command()
 
     def settings(self) -> dict[str, Any]:
         """Return what to keep for the next time: all but input, output and frames."""
@@ -289,15 +285,3 @@ class LocaliseWidget(JobWidget):
         path = layer.source.path
         folder = Path(path).absolute().parent if path else Path.home()
         self.output.suggest(folder, f"{layer.name}-{Path(model).stem}")
-
-    def _try(self, on: bool) -> None:
-        self._tell("")
-        self.overlay.switch(on)
-
-    def _found(self, found: Detections) -> None:
-        notes = "".join(f"\n{message}" for message in found.said)
-        self._tell(f"Frame {found.frame}: {len(found.points):,} molecules.{notes}")
-
-    def _tell(self, text: str) -> None:
-        self.tried.setText(text)
-        self.tried.setVisible(bool(text))

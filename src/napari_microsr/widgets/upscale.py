@@ -14,7 +14,7 @@ from napari_microsr.superres.suitability import check_channels, mismatches
 from napari_microsr.widgets.form import CheckBox, form_layout, tooltip
 from napari_microsr.widgets.job_widget import JobWidget
 from napari_microsr.widgets.layer_picker import LayerPicker
-from napari_microsr.widgets.layers import as_file, file_of, source_from_layer, visible_region
+from napari_microsr.widgets.layers import as_file, file_of, source_from_layer, unchanged_file, visible_region
 from napari_microsr.widgets.live import Content, LiveResult
 from napari_microsr.widgets.model_picker import ModelPicker
 from napari_microsr.widgets.output_picker import OutputPicker
@@ -150,17 +150,12 @@ class UpscaleWidget(JobWidget):
         try:
             layer = self._needed_layer()
             shown = source_from_layer(layer)
-            file = as_file(shown, file_of(layer))
-            if file.path is None:
-                raise InputError(
-                    f"{layer.name} is not the unchanged content of a file.",
-                    "Save the layer and open the file; then a command can repeat the run.",
-                )
+            path = unchanged_file(layer).path or ""
         except MicroSRError as error:
             self.say(str(error))
             return
         super().copy_command()
-        if open_image(file.path).placement != shown.placement:
+        if open_image(path).placement != shown.placement:
             self.add("The command takes the pixel size and place from the file; the layer's are others.")
 
     def settings(self) -> dict[str, Any]:
