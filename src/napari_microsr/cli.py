@@ -32,8 +32,8 @@ DONE, FAILED, WRONG_USAGE, CANCELLED = 0, 1, 2, 130
 
 app = App(
     name="microsr",
-    help="Super-resolution of microscopy images of any size. Exit status: 0 done, 1 failed, 2 wrong usage, "
-    "130 cancelled.",
+    help="Registration, super-resolution and single-molecule localisation of microscopy images. "
+    "Exit status: 0 done, 1 failed, 2 wrong usage, 130 cancelled.",
     version=__version__,
     result_action="return_value",
 )
