@@ -93,7 +93,7 @@ def examine(
     share = np.array(power) / sum(power)
     return Evidence(
         comparison.score,
-        float(agrees @ share),
+        min(1.0, float(agrees @ share)),
         inliers,
         significance(comparison),
         comparison.overlap,
