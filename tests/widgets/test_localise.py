@@ -296,6 +296,10 @@ def test_drift_is_taken_out_and_put_back(model, open_widget, tmp_path, qtbot):
     left = moved.x - sites[site, 1] - np.mean(moved.x - sites[site, 1])
     assert np.std(left) < 0.07, "0.05 px of it is noise, without correction it is 0.44"
     assert tab.curve.isVisible()
+    widget.results.export.saved.emit(tmp_path / "still.csv")
+    idle(qtbot, widget)
+    curve = np.loadtxt(tmp_path / "still.drift.csv", delimiter=",", skiprows=1)
+    assert np.ptp(curve[:, 1]) == pytest.approx(150, abs=25)
     widget.tabs.setCurrentIndex(3)
     qtbot.mouseClick(widget.results.render.measure_button, LEFT)
     idle(qtbot, widget)

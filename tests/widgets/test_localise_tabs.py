@@ -44,12 +44,14 @@ def parent(qtbot):
     parent.deleteLater()
 
 
-def test_findings_grow_to_the_whole_table(parent, rng):
+@pytest.mark.parametrize("step", [1, 130, 500])
+def test_findings_grow_to_the_whole_table(step, parent, rng):
     findings, rows = Findings(parent), table(500, rng)
     assert findings.table is None
     assert findings.kept is None
-    for start in range(0, 500, 130):
-        findings.grow(rows.select(slice(start, start + 130)))
+    for start in range(0, 500, step):
+        findings.grow(rows.select(slice(start, start + step)))
+    assert len(findings) == 500
     np.testing.assert_array_equal(findings.table.x, rows.x)
     np.testing.assert_array_equal(findings.per_frame(), np.bincount(rows.frame, minlength=20))
     np.testing.assert_array_equal(np.sort(findings.sample("photons")), np.sort(rows.photons))

@@ -11,6 +11,8 @@ from napari_microsr.smlm.localizations import Localizations, concatenate
 
 #: Rows that a histogram is made of while a run goes on.
 SAMPLED_ROWS = 200_000
+#: More blocks than these are joined, so that plots need not go through thousands of them.
+MOST_PARTS = 128
 #: Filters of so many rows delay nobody.
 QUICK_ROWS = 500_000
 Range = tuple[float, float]
@@ -136,6 +138,8 @@ class Findings(QObject):
     def grow(self, rows: Localizations) -> None:
         """Take more rows."""
         self._parts.append(rows)
+        if len(self._parts) > MOST_PARTS:
+            self._parts = [concatenate(self._parts)]
         self._kept = None
         self.grew.emit()
 

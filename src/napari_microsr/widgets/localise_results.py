@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     import napari
     from napari.layers import Image
 
+    from napari_microsr.smlm.drift import Drift
+
 #: Does work in the background; the second function takes its result and returns what to tell.
 Compute = Callable[[str, Callable[[Task], Any], Callable[[Any], str]], None]
 Say = Callable[[str], None]
@@ -48,6 +50,7 @@ class Results(QObject):
         super().__init__(parent)
         self._viewer, self._compute, self._say = viewer, compute, say
         self._stack: Image | None = None
+        self._drift: Drift | None = None
         self._name = "localisations"
         self.findings = Findings(self)
         self.image = SuperImage(viewer, self)
@@ -162,6 +165,7 @@ class Results(QObject):
         def take(result: Any) -> str:
             drift, moved = result
             self.findings.correct(moved)
+            self._drift = drift
             self.drift.show_drift(drift, table.pixel_nm)
             return "The drift is taken out."
 
@@ -180,14 +184,18 @@ class Results(QObject):
         self._compute("Measure the resolution", lambda task: measure(kept, task), take)
 
     def save(self, path: Path) -> None:
-        """Write what is kept."""
+        """Write what is kept, and beside it the drift that was taken out."""
         kept = self._kept_or_say()
         if kept is None:
             return
+        drift = self._drift if self.findings.corrected else None
 
         def work(task: Task) -> Path:
+            from napari_microsr.smlm.drift_job import write_curve
             from napari_microsr.smlm.formats import write_table
 
+            if drift is not None:
+                write_curve(path.with_suffix(".drift.csv"), drift, kept.pixel_nm)
             return write_table(path, kept)
 
         self._compute(f"Save {path}", work, lambda written: f"Saved {len(kept):,} localisations: {written}")
