@@ -48,7 +48,25 @@ def test_a_sure_neighbour_that_points_elsewhere_stays():
 
 def test_a_sure_neighbour_that_points_at_the_same_does_not():
     found = find_emitters(planes((4, 3, 0.95, 0.4, 0.0), (4, 4, 0.9, -0.5, 0.0)), 0.5)
-    np.testing.assert_allclose(places(found), [(3.4, 4.0)], atol=1e-3)
+    # The mean of 3.4 and 3.5 by their probabilities.
+    np.testing.assert_allclose(places(found), [((0.95 * 3.4 + 0.9 * 3.5) / 1.85, 4.0)], atol=1e-3)
+
+
+def test_opinions_on_one_emitter_become_mean_and_error_of_their_mixture(rng):
+    opinions = planes((4, 3, 0.6, 0.4, 0.1), (4, 4, 0.3, -0.4, 0.2), (3, 3, 0.2, 0.3, 0.9))
+    opinions[3:6] = torch.from_numpy(rng.normal(size=(3, 9, 8)))
+    opinions[6:] = torch.from_numpy(rng.uniform(0.1, 0.3, (4, 9, 8)))
+    found = find_emitters(opinions, 0.5)
+    assert len(found.row) == 1
+    weight = np.array([0.6, 0.3, 0.2])
+    at = [4, 4, 3], [3, 4, 3]
+    mean = opinions[1:5, at[0], at[1]].numpy() + np.array([[0, 1, 0], [0, 0, -1], [0, 0, 0], [0, 0, 0]])
+    # The darkest pixels around weigh next to nothing.
+    middle = (weight * mean).sum(1) / weight.sum()
+    spread = opinions[6:, at[0], at[1]].numpy()
+    error = np.sqrt((weight * (spread**2 + mean**2)).sum(1) / weight.sum() - middle**2)
+    np.testing.assert_allclose(found.values[1:5, 0], middle, atol=5e-3)
+    np.testing.assert_allclose(found.values[6:, 0], error, atol=5e-3)
 
 
 @pytest.mark.parametrize("corner", [(0, 0), (0, 7), (8, 0), (8, 7)])

@@ -10,13 +10,16 @@ from napari_microsr.core.device import Device
 from napari_microsr.core.image import ImageSource, open_image
 from napari_microsr.core.progress import SilentProgress
 from napari_microsr.core.samples import SLIDE
-from napari_microsr.core.weights import SHIPPED, find, list_cards
+from napari_microsr.core.weights import SHIPPED, find, read_card
 from napari_microsr.superres import run as run_module
 from napari_microsr.superres.job import UpscaleJob, upscale
 from napari_microsr.superres.registry import load_network
 from napari_microsr.superres.run import prepare
 
-MODELS = sorted(path.stem for path in SHIPPED.glob("*.json"))
+IMAGE_CARDS = [
+    card for path in sorted(SHIPPED.glob("*.json")) if (card := read_card(path)).task != "localization"
+]
+MODELS = [card.id for card in IMAGE_CARDS]
 ODD = (slice(1600, 1751), slice(1000, 1137))
 
 
@@ -83,7 +86,7 @@ def test_reduced_precision_is_tiled_to_one_count(crop, tmp_path, model, monkeypa
 def test_only_networks_that_lose_nothing_run_in_reduced_precision(crop, tmp_path, monkeypatch):
     monkeypatch.setattr(run_module, "resolve", lambda name: Device("cpu", torch.bfloat16, True))
     source = ImageSource.from_array(crop, axes="yxc", rgb=True)
-    for card in list_cards():
+    for card in IMAGE_CARDS:
         job = UpscaleJob(source="crop", output=tmp_path / "out", model=card.id)
         precision = prepare(job, source, SilentProgress()).precision
         cost = card.reduced_precision_cost_db

@@ -14,6 +14,10 @@ LOWEST = 0.1
 SECOND = 0.6
 #: ... and only if it points this far (pixels) from what the other points at.
 APART_PX = 0.75
+#: Neighbours that point so near (pixels) speak of the same emitter.
+SAME_PX = 0.5
+#: The planes whose standard deviations the last four planes are: dx, dy, photons, sigma.
+MEANS = (1, 2, 3, 4)
 
 Floats = NDArray[np.float32]
 
@@ -53,11 +57,45 @@ def find_emitters(planes: Tensor, threshold: float) -> Emitters:
     peak = (probability == highest) & (probability > LOWEST)
     second = _second(probability, planes, peak)
     chosen = peak | second
-    total = probability + _cross(torch.where(chosen, 0.0, probability))
+    others = torch.where(chosen, 0.0, probability)
+    total = probability + _cross(others)
     row, column = torch.nonzero(chosen & (total > threshold), as_tuple=True)
-    values = planes[:, row, column]
+    values = _pooled(planes, probability, others, row, column)
     values[0] = total[row, column].clamp(max=1.0)
     return Emitters(row.cpu().numpy(), column.cpu().numpy(), values.cpu().numpy())
+
+
+def _pooled(planes: Tensor, probability: Tensor, others: Tensor, row: Tensor, column: Tensor) -> Tensor:
+    """Return the planes at peaks, as mean and standard deviation of the mixture of them and their neighbours.
+
+    Neighbours that point at the same emitter are further opinions on it: where these differ, the mean errs
+    least, and the difference is a part of the error.
+    """
+    own = planes[:, row, column]
+    height, width = probability.shape
+    total = torch.zeros_like(own[0])
+    mean, square = torch.zeros_like(own[1:6]), torch.zeros_like(own[6:])
+    for step_y in (-1, 0, 1):
+        for step_x in (-1, 0, 1):
+            near_row, near_column = row + step_y, column + step_x
+            inside = (near_row >= 0) & (near_row < height) & (near_column >= 0) & (near_column < width)
+            near_row, near_column = near_row.clamp(0, height - 1), near_column.clamp(0, width - 1)
+            values = planes[:, near_row, near_column].clone()
+            values[1] += step_x
+            values[2] += step_y
+            if step_x or step_y:
+                apart = torch.hypot(values[1] - own[1], values[2] - own[2])
+                weight = torch.where(inside & (apart < SAME_PX), others[near_row, near_column], 0.0)
+            else:
+                weight = probability[row, column]
+            total = total + weight
+            mean = mean + weight * values[1:6]
+            square = square + weight * (values[list(MEANS)] ** 2 + values[6:] ** 2)
+    mean = mean / total
+    centre = mean[[m - 1 for m in MEANS]]
+    own[1:6] = mean
+    own[6:] = (square / total - centre**2).clamp(min=1e-8).sqrt()
+    return own
 
 
 def _second(probability: Tensor, planes: Tensor, peak: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import numpy as np
 from torch import nn
 
 from napari_microsr.core.device import Device
-from napari_microsr.core.weights import ModelCard, TrainingData, export
+from napari_microsr.core.weights import ModelCard, TrainingData, export, find
 from napari_microsr.smlm.camera import Camera
 from napari_microsr.smlm.evaluation import (
     DENSITIES_UM2,
@@ -98,6 +98,7 @@ def make_card(
         images=patches,
         mpx=round(patches * job.patch_px**2 / 1e6, 1),
     )
+    before = () if job.start is None else find(job.start)[0].trained_on
     arguments = {**job.arguments, "threshold": network.threshold, "error_scale": network.error_scale}
     facts: dict[str, Any] = {
         "id": job.name,
@@ -111,7 +112,7 @@ def make_card(
         "multiple_of": 2,
         "normalisation": "identity",
         "reduced_precision": True,
-        "trained_on": [made],
+        "trained_on": [*before, made],
         "figures": figures(outcomes),
     }
     return ModelCard.model_validate({**job.card.model_dump(), **facts})

@@ -1,0 +1,238 @@
+"""Localisation: efficiency by density, mismatch, honesty, false positives, bound and speed.
+
+    python benchmarks/smlm.py [--model emitters-2d] [--only NAME ...] [--scale 1.0] [--tubes FOLDER]
+
+Frames have 100 nm pixels, 80-2050 photons on 20 and a PSF 200-300 nm wide at half height. Seeds are fixed;
+they were neither trained on nor used to choose a threshold; each method has one fixed threshold. Beside them
+stand random points of the network's own number. `--scale` makes the sets smaller. `--tubes` is a folder with
+the recreated Bundled Tubes HD stack and its table of positions (from Deep-STORM's repository).
+"""
+
+import argparse
+import dataclasses
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from _common import machine, print_table
+
+from napari_microsr.core.device import resolve
+from napari_microsr.core.image import open_image
+from napari_microsr.core.weights import find
+from napari_microsr.smlm.camera import PRESETS, Camera
+from napari_microsr.smlm.crlb import closed_form
+from napari_microsr.smlm.evaluation import find_all, judge, usual_scene
+from napari_microsr.smlm.finders import GaussianMle
+from napari_microsr.smlm.localizations import Localizations
+from napari_microsr.smlm.metrics import match, random_reference, score
+from napari_microsr.smlm.network_finder import NetworkFinder
+from napari_microsr.smlm.registry import load_network
+from napari_microsr.smlm.simulate import expose, simulate_frames
+
+SIGMA_PX = 250 / 235.482
+SETS = {(256, 0.2): 12, (256, 2.0): 12, (256, 5.0): 12, (26, 2.0): 400}
+
+
+def finders(model: str, camera: Camera, sigma_px: float = SIGMA_PX) -> dict:
+    """Return the methods by name."""
+    card, weights = find(model)
+    network = load_network(card, weights)
+    make = partial(NetworkFinder, network, resolve("cpu"), camera, sigma_px, network.threshold)
+    return {
+        card.id: make(),
+        f"{card.id}, refined": make(refined=True),
+        "gaussian-mle": GaussianMle(camera, sigma_px),
+    }
+
+
+def frames_of(seed: int, n: int, side: int, scene, camera: Camera | None = None):
+    """Simulate frames from a seed of the tests."""
+    return simulate_frames(np.random.default_rng(seed), n, (side, side), scene, camera)
+
+
+def densities(model: str, scale: float) -> None:
+    """Efficiency, recall, RMSE and honesty of every method."""
+    rows = []
+    for seed, ((side, density), number) in enumerate(SETS.items()):
+        made = frames_of(seed, max(1, round(number * scale)), side, usual_scene(density))
+        for name, finder in finders(model, Camera()).items():
+            found = find_all(finder, made.photons, made.truth)
+            rows.append([f"{side}² at {density:g}", name, *_figures(made.truth, found)])
+            if name == model:
+                chance = random_reference(np.random.default_rng(seed), found)
+                rows.append([f"{side}² at {density:g}", "random", *_figures(made.truth, chance)])
+    print_table("Simulated frames", ["frames", "method", *HEAD], rows)
+
+
+HEAD = ("E", "recall", "precision", "J250", "J100", "RMSE nm", "median nm", "error/predicted")
+
+
+def _figures(truth: Localizations, found: Localizations) -> list[float]:
+    s = score(truth, found)
+    honesty = judge(truth, found).honesty if np.isfinite(found.x_err).all() else float("nan")
+    return [
+        s.efficiency, s.recall, s.precision, s.jaccard, s.jaccard_strict, s.rmse_nm, s.median_nm, honesty
+    ]  # fmt: skip
+
+
+def mismatch(model: str, scale: float) -> None:
+    """Loss of efficiency where the frames are not what the method was told."""
+    rows = []
+    for density in (0.2, 2.0, 5.0):
+        usual = usual_scene(density)
+        em = Camera(em_gain=300.0, e_per_adu=15.0, read_noise_e=60.0)
+        cases = {
+            "matched": (usual, Camera(), SIGMA_PX),
+            "Airy PSF": (dataclasses.replace(usual, psf="airy"), Camera(), SIGMA_PX),
+            "sigma told 20 % too small": (usual, Camera(), 0.8 * SIGMA_PX),
+            "sigma told 20 % too large": (usual, Camera(), 1.2 * SIGMA_PX),
+            "background gradient": (dataclasses.replace(usual, gradient=1.5), Camera(), SIGMA_PX),
+            "EM camera": (usual, em, SIGMA_PX),
+            "sCMOS": (usual, PRESETS["scmos"], SIGMA_PX),
+        }
+        base = None
+        for name, (scene, camera, sigma_px) in cases.items():
+            made = frames_of(20, max(1, round(4 * scale)), 256, scene, camera)
+            found = find_all(finders(model, camera, sigma_px)[model], made.photons, made.truth)
+            efficiency = score(made.truth, found).efficiency
+            base = efficiency if base is None else base
+            rows.append([density, name, efficiency, base - efficiency])
+    print_table("Mismatch", ["per µm²", "case", "E", "loss"], rows)
+
+
+def false_positives(model: str, scale: float) -> None:
+    """Emitters found per µm² in frames without any."""
+    side, ramp = 256, np.linspace(0, 1, 256)
+    bump = np.exp(-((ramp[:, None] - 0.5) ** 2 + (ramp - 0.5) ** 2) / (2 * 0.12**2))
+    backgrounds = {
+        "20": np.full((side, side), 20.0),
+        "200": np.full((side, side), 200.0),
+        "1": np.full((side, side), 1.0),
+        "dark": np.zeros((side, side)),
+        "slope 5 to 60": np.tile(5 + 55 * ramp, (side, 1)),
+        "hill 20 to 100": 20 + 80 * bump,
+        "200, EM camera": np.full((side, side), 200.0),
+    }
+    rows = []
+    for name, background in backgrounds.items():
+        camera = Camera(em_gain=300.0, e_per_adu=15.0, read_noise_e=60.0) if "EM" in name else Camera()
+        n = max(1, round(6 * scale))
+        nothing = Localizations.empty(pixel_nm=100.0, shape_yx=(side, side), n_frames=n)
+        expected = np.broadcast_to(background, (n, side, side)).astype(np.float32)
+        photons = expose(np.random.default_rng(40), nothing, expected, usual_scene(0.0), camera)
+        counts = [len(find_all(f, photons, nothing)) for f in finders(model, camera).values()]
+        rows.append([name, *(count / (n * (side * 0.1) ** 2) for count in counts)])
+    print_table("False positives per µm²", ["background", *finders(model, Camera())], rows)
+
+
+def bound(model: str, scale: float) -> None:
+    """RMSE of isolated emitters over the Cramér–Rao bound."""
+    rows = []
+    at = 12.0 + 24 * np.arange(10)
+    y, x = (axis.ravel() for axis in np.meshgrid(at, at, indexing="ij"))
+    scene = dataclasses.replace(usual_scene(0.2), sigma_spread=0.0)
+    for photons in (250.0, 500.0, 1000.0, 2000.0):
+        rng, n = np.random.default_rng(60), max(1, round(8 * scale))
+        shift = rng.uniform(-0.5, 0.5, (2, n * len(x)))
+        truth = Localizations.from_columns(
+            frame=np.repeat(np.arange(n), len(x)),
+            x=np.tile(x, n) + shift[0],
+            y=np.tile(y, n) + shift[1],
+            photons=np.full(n * len(x), photons),
+            sigma_px=np.full(n * len(x), SIGMA_PX),
+            pixel_nm=100.0,
+            shape_yx=(240, 240),
+            n_frames=n,
+        )
+        frames = expose(rng, truth, np.full((n, 240, 240), 20.0, np.float32), scene, Camera())
+        limit = 100 * float(closed_form(photons, 20.0, SIGMA_PX))
+        ratios = []
+        for finder in finders(model, Camera()).values():
+            found = find_all(finder, frames, truth)
+            distance = match(truth, found).distance_nm
+            ratios.append(float(np.sqrt(np.mean(distance**2) / 2)) / limit)
+        rows.append([photons, limit, *ratios])
+    print_table("Isolated emitters", ["photons", "bound nm", *finders(model, Camera())], rows)
+
+
+def speed(model: str, scale: float) -> None:
+    """Frames per second with all cores, and processor seconds per frame."""
+    from napari_microsr.core.image import ImageSource
+    from napari_microsr.core.progress import SilentProgress
+    from napari_microsr.smlm.stream import localize_frames
+
+    rows = []
+    for side, density, number in ((256, 0.2, 40), (256, 5.0, 24), (64, 5.0, 361)):
+        n = max(2, round(number * scale))
+        made = frames_of(80, n, side, usual_scene(density))
+        source = ImageSource.from_array(made.photons, axes="tyx", name="stack")
+        for name, finder in finders(model, Camera()).items():
+            wall, cpu = time.perf_counter(), time.process_time()
+            for _ in localize_frames(
+                source, range(n), Camera(offset=0.0), finder,
+                pixel_nm=100.0, block=64, progress=SilentProgress(), total=range(n),
+            ):  # fmt: skip
+                pass
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            rows.append([f"{n} of {side}² at {density:g}", name, n / wall, 1000 * cpu / n])
+    print_table("Speed", ["frames", "method", "frames/s", "CPU ms per frame"], rows)
+
+
+def tubes(model: str, folder: Path) -> None:
+    """Score the recreated Bundled Tubes HD, which nothing was trained on."""
+    import pandas as pd
+
+    from napari_microsr.smlm.measure import measure_sigma, sample_frames
+
+    source = open_image(folder / "testStack_SimulatedMicrotubules.tif")
+    frames = np.concatenate(
+        [source.read(i, slice(0, source.height), slice(0, source.width)) for i in range(source.n_planes)]
+    )
+    table = pd.read_csv(next(folder.glob("Positions*.csv*")))
+    # The positions come in nm from the corner of the first pixel, frames from 1.
+    truth = Localizations.from_columns(
+        frame=table.iloc[:, 0] - 1,
+        x=table.iloc[:, 1] / 100 - 0.5,
+        y=table.iloc[:, 2] / 100 - 0.5,
+        pixel_nm=100.0,
+        shape_yx=(source.height, source.width),
+        n_frames=source.n_planes,
+    )
+    rows = []
+    for offset, gain in ((100.0, 1.0), (70.0, 0.35)):
+        camera = Camera(offset=offset, e_per_adu=gain)
+        sigma_px = measure_sigma(camera.to_photons(sample_frames(source, range(source.n_planes))), camera)
+        for name, finder in finders(model, camera, sigma_px or SIGMA_PX).items():
+            found = find_all(finder, camera.to_photons(frames), truth)
+            rows.append([f"offset {offset:g}, gain {gain:g}", name, sigma_px, *_figures(truth, found)])
+    print_table("Bundled Tubes HD, recreated", ["camera", "method", "sigma px", *HEAD], rows)
+
+
+def main() -> None:
+    """Run what was asked for."""
+    parts = {
+        "densities": densities,
+        "mismatch": mismatch,
+        "false-positives": false_positives,
+        "bound": bound,
+        "speed": speed,
+    }
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--model", default="emitters-2d")
+    parser.add_argument("--only", nargs="*", choices=[*parts, "tubes"])
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--tubes", type=Path)
+    options = parser.parse_args()
+    print(machine())
+    torch.set_num_threads(2)
+    for name, part in parts.items():
+        if not options.only or name in options.only:
+            part(options.model, options.scale)
+    if options.tubes is not None:
+        tubes(options.model, options.tubes)
+
+
+if __name__ == "__main__":
+    main()
