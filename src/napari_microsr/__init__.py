@@ -11,12 +11,15 @@ __version__ = version("napari-microsr")
 
 _PUBLIC = {
     "ImageSource": "core.image",
+    "Localizations": "smlm.localizations",
+    "LocalizeJob": "smlm.job",
     "MergeJob": "registration.merge",
     "MicroSRError": "errors",
     "PairsJob": "registration.pairs",
     "RegisterJob": "registration.job",
     "UpscaleJob": "superres.job",
     "export_pairs": "registration.pairs",
+    "localize": "smlm.job",
     "merge": "registration.merge",
     "open_image": "core.image",
     "read_placements": "registration.formats",
