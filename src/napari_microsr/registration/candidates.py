@@ -14,7 +14,7 @@ from napari_microsr.registration.picture import Picture
 from napari_microsr.registration.prepared import Overview
 from napari_microsr.registration.refine import Transform, refine
 
-_FIELD_FEATURES = 1000
+_FIELD_FEATURES = 700
 _TOLERANCE_PX = 2.5
 _GRID_CANDIDATES = 6
 # Dropped at each level: candidates that fall behind the best by so much of correlation, or correlate less
@@ -26,7 +26,7 @@ _BLURS_PX = -8.0, -6.0, -4.0, -2.0, 0.0, 1.0, 2.0, 3.0, 4.0
 _STEPS, _REST_PX = 4, 0.1
 _LAST_STEPS, _LAST_REST_PX = 8, 0.02
 # Template pixels at the finest level of the refinement.
-_FINEST_PX = 200_000
+_FINEST_PX = 130_000
 
 
 @dataclass(frozen=True)
