@@ -16,7 +16,7 @@ from napari_microsr.registration.refine import Transform, refine
 
 _FIELD_FEATURES = 700
 _TOLERANCE_PX = 2.5
-_GRID_CANDIDATES = 6
+_GRID_CANDIDATES = 4
 # Dropped at each level: candidates that fall behind the best by so much of correlation, or correlate less
 # than any true one does, or are more than these.
 _BEHIND, _HOPELESS, _KEPT = 0.15, 0.25, 3
