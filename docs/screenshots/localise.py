@@ -2,7 +2,7 @@
 
     xvfb-run -a -s "-screen 0 1600x1000x24" python docs/screenshots/localise.py [FOLDER] [MODEL]
 
-Localises the sample stack in napari with MODEL (gaussian-mle) and writes to FOLDER (docs/images)
+Localises the sample stack in napari with MODEL (emitters-2d) and writes to FOLDER (docs/images)
 localise-try.jpg, the circled molecules of a frame, localise-run.jpg, the image that grows during the run,
 localise-drift.jpg, the drift that was taken out, and localise-resolution.jpg, a detail with its resolution.
 """
@@ -27,7 +27,7 @@ def main():
         show(folder, Path(scratch), *sys.argv[2:3])
 
 
-def show(folder, scratch, model="gaussian-mle"):
+def show(folder, scratch, model="emitters-2d"):
     import napari
 
     viewer = napari.Viewer()
