@@ -77,7 +77,7 @@ def estimate_drift(
     Raises
     ------
     InputError
-        If the table is too small to show a drift.
+        If the table is too small to show a drift, or its segments do not agree on one.
     JobError
         If there is no such method or the segment is not positive.
     """

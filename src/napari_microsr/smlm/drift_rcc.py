@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from napari_microsr.core.progress import Progress
+from napari_microsr.errors import InputError
 from napari_microsr.smlm.segments import Floats, Segments
 
 MOST_CELLS = 1024
@@ -58,16 +59,26 @@ def _peak(correlation: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def _solve(pairs: NDArray[np.int64], measured: Floats, count: int) -> Floats:
+    """Return the shifts that most pairs agree on, from those pairs alone.
+
+    Weights of an absolute error first, which a few wrong pairs cannot lead astray however wrong they are,
+    then Cauchy's, which let them go.
+    """
     matrix = np.zeros((len(pairs), count))
     rows = np.arange(len(pairs))
     matrix[rows, pairs[:, 0]], matrix[rows, pairs[:, 1]] = -1, 1
-    kept = np.ones(len(pairs), bool)
-    shifts = np.zeros((count, 2))
-    for _ in range(3):
-        shifts[1:] = np.linalg.lstsq(matrix[kept, 1:], measured[kept], rcond=None)[0]
-        wrong = np.hypot(*(matrix @ shifts - measured).T)
-        better = wrong <= OUTLIER_NM
-        if np.linalg.matrix_rank(matrix[better, 1:]) < count - 1:
-            break
-        kept = better
+    shifts, weight = np.zeros((count, 2)), np.ones(len(pairs))
+    for step in range(40):
+        root = np.sqrt(weight)[:, None]
+        shifts[1:] = np.linalg.lstsq(root * matrix[:, 1:], root * measured, rcond=None)[0]
+        off = np.hypot(*(matrix @ shifts - measured).T) / OUTLIER_NM
+        weight = 1 / np.maximum(off, 1) if step < 20 else 1 / (1 + off**2)
+    agree = off <= 1
+    if np.linalg.matrix_rank(matrix[agree, 1:]) < count - 1:
+        raise InputError(
+            f"The images of {count} segments do not show one drift: only {agree.sum()} of {len(pairs)} pairs"
+            f" agree within {OUTLIER_NM:.0f} nm.",
+            "Give longer segments, which hold more localisations, or use the method aim.",
+        )
+    shifts[1:] = np.linalg.lstsq(matrix[agree, 1:], measured[agree], rcond=None)[0]
     return shifts
