@@ -57,7 +57,7 @@ def test_correlation_survives_wrong_pairs_and_says_where_nothing_agrees(rng, wal
     short = estimate_drift(table.select(np.arange(len(table)) % 3 == 0), "rcc", 25)
     assert (residual_nm(short, walk) < 25).all()
     noise = table.replace(x=rng.uniform(0, 40, len(table)), y=rng.uniform(0, 40, len(table)))
-    with pytest.raises(InputError, match="do not show one drift.*longer segments"):
+    with pytest.raises(InputError, match=r"do not show one drift.*longer segments"):
         estimate_drift(noise.select(np.arange(len(noise)) % 3 == 0), "rcc", 25)
 
 
