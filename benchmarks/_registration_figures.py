@@ -101,6 +101,7 @@ def _reliability(axis: Any, ours: Sequence[Result]) -> None:
         values = [np.percentile(true[group], share) for group in groups]
         axis.loglog(middle, values, style, color=COLOURS[OURS], markersize=4, label=name)
     axis.plot(middle, middle, color=GREY, label="equal")
+    axis.xaxis.set_minor_formatter(lambda value, position: "")  # they would overlap
     title = f"{len(groups)} groups of like expected error"
     axis.set(title=title, xlabel="expected error, µm", ylabel="true error, µm")
 
