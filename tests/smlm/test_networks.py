@@ -7,9 +7,11 @@ import torch
 from napari_microsr.core.device import Device
 from napari_microsr.smlm import network_finder
 from napari_microsr.smlm.camera import Camera
-from napari_microsr.smlm.network_finder import HALO_PX, NetworkFinder
+from napari_microsr.smlm.crlb import closed_form
+from napari_microsr.smlm.network_finder import HALO_PX, NetworkFinder, mixed, surer
 from napari_microsr.smlm.networks.dsir import DsirAutoencoder, calibrate, enlarge
 from napari_microsr.smlm.networks.emitters import PLANES, REACH_PX, Emitters2d, local_background
+from napari_microsr.smlm.refine import Spots
 
 
 @pytest.fixture
@@ -24,7 +26,9 @@ def network():
 
 def finder(network, camera=None, threshold=0.3, **options):
     device = Device("cpu", torch.bfloat16, channels_last=True)
-    return NetworkFinder(network, device, camera or Camera(), 1.1, threshold, reduced=False, **options)
+    return NetworkFinder(
+        network, device, camera or Camera(), 1.1, threshold, reduced=False, keep_mixed=True, **options
+    )
 
 
 def frame_of(rng, shape):
@@ -92,6 +96,30 @@ def test_errors_scale_with_their_factor(network, rng):
     after = finder(network, threshold=0.1)(frame)
     np.testing.assert_allclose(after["x_err"], 1.25 * before["x_err"], rtol=1e-5)
     np.testing.assert_array_equal(after["x"], before["x"])
+
+
+def spots(error, photons, shift=0.0):
+    error, photons = np.asarray(error, float), np.asarray(photons, float)
+    each = np.ones_like(error)
+    return Spots(10 * each + shift, 10 * each, photons, 1.1 * each, 20 * each, error, error, 9 * each)
+
+
+def test_what_is_too_unsure_for_its_light_is_mixed():
+    faint = float(closed_form(80, 20, 1.1))
+    assert 0.3 < faint < 0.5
+    # Bright and unsure; bright and sure; faint and as unsure as such light must be; fainter than sure.
+    found = mixed(spots([0.5, 0.05, faint, 2 * faint], [2000, 2000, 80, 80]), 0.0)
+    np.testing.assert_array_equal(found, [True, False, False, True])
+    assert not mixed(spots([2 * faint], [80]), 200.0)[0]
+
+
+def test_a_fit_counts_where_it_is_surer_and_near():
+    guess = spots([0.1, 0.1, 0.1], [500, 500, 500])
+    fitted = spots([0.05, 0.2, 0.05], [600, 600, 600], shift=np.array([0.1, 0.1, 0.5]))
+    chosen = surer(guess, fitted)
+    np.testing.assert_allclose(chosen.x, [10.1, 10, 10])
+    np.testing.assert_allclose(chosen.photons, [600, 500, 500])
+    np.testing.assert_allclose(chosen.x_err, 0.1)
 
 
 def test_the_background_is_a_lower_envelope(rng):

@@ -37,6 +37,10 @@ class Emitters(NamedTuple):
     column: NDArray[np.int64]
     values: Floats
 
+    def select(self, which: NDArray[np.bool_]) -> "Emitters":
+        """Return some of them."""
+        return Emitters(self.row[which], self.column[which], self.values[:, which])
+
 
 def find_emitters(planes: Tensor, threshold: float) -> Emitters:
     """Collect the emitters of one frame.

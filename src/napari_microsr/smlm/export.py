@@ -65,14 +65,16 @@ def validation_tables(network: nn.Module, ranges: TrainingRanges) -> Tables:
 def settle(network: Emitters2d, ranges: TrainingRanges) -> list[Outcome]:
     """Set threshold and scale of the errors from the validation frames and return the outcomes with them."""
     network.error_scale = 1.0
-    tables = validation_tables(network, ranges)
-    network.threshold = float(best_threshold(tables, THRESHOLDS))
-    kept = [(truth, found.select(found.probability > network.threshold)) for truth, found in tables]
-    outcomes = [judge(*pair) for pair in kept]
-    # The mean of logarithms: too small by a third counts as much as too large by a half.
-    told = [outcome.honesty for outcome in outcomes if np.isfinite(outcome.honesty)]
-    network.error_scale = round(float(np.exp(np.mean(np.log(told)))), 3) if told else 1.0
-    return [Outcome(outcome.score, outcome.honesty / network.error_scale) for outcome in outcomes]
+    # Which spots are left out depends on the scale: look twice.
+    for _ in range(2):
+        tables = validation_tables(network, ranges)
+        network.threshold = float(best_threshold(tables, THRESHOLDS))
+        outcomes = [judge(true, seen.select(seen.probability > network.threshold)) for true, seen in tables]
+        told = [outcome.honesty for outcome in outcomes if np.isfinite(outcome.honesty)]
+        # The mean of logarithms: too small by a third counts as much as too large by a half.
+        scale = float(np.exp(np.mean(np.log(told)))) if told else 1.0
+        network.error_scale = round(scale * network.error_scale, 3)
+    return [Outcome(outcome.score, outcome.honesty / scale) for outcome in outcomes]
 
 
 def export_localizer(

@@ -43,6 +43,8 @@ class LocalizeJob(Job):
     """Standard deviation of the PSF; empty measures it from clear spots."""
     threshold: float | None = Field(default=None, gt=0)
     """Smallest probability (network), or signal to noise (fitter); empty is the model's own."""
+    keep_mixed: bool = False
+    """Keep also spots whose error is too large for their light: most likely several molecules in one."""
     refine: bool = False
     """Climb the joint likelihood of what a network found; slower."""
     first_frame: int = Field(default=0, ge=0)

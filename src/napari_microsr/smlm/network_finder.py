@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from napari_microsr.core.device import Device
 from napari_microsr.smlm.camera import Camera
+from napari_microsr.smlm.crlb import closed_form
 from napari_microsr.smlm.detect import Emitters, find_emitters
 from napari_microsr.smlm.finders import Rows, equalise, spot_rows
 from napari_microsr.smlm.networks.emitters import PLANES, Emitters2d
@@ -22,6 +23,11 @@ HALO_PX = 40
 POLISH = FitSettings(steps=3, neighbours=3, width_sd=0.08, background_sd=0.05)
 #: A fit is taken where it moved a spot by less than this many of the network's errors.
 AGREEING = 1.0
+
+
+#: Spots whose error is larger than this share of the PSF's sigma, and than this many times that of a single
+#: molecule of their light, are most likely several in one, and left out.
+MIXED_SIGMAS, MIXED_BOUNDS = 0.35, 1.5
 
 
 class NetworkFinder:
@@ -41,6 +47,8 @@ class NetworkFinder:
         Smallest probability.
     refined : bool
         Climb the joint likelihood from what the network found.
+    keep_mixed : bool
+        Keep also what is most likely several molecules in one.
     reduced : bool
         Run in the device's 16-bit type.
     """
@@ -54,6 +62,7 @@ class NetworkFinder:
         threshold: float,
         *,
         refined: bool = False,
+        keep_mixed: bool = False,
         reduced: bool = True,
     ) -> None:
         layout = torch.channels_last if device.channels_last else torch.contiguous_format
@@ -61,7 +70,7 @@ class NetworkFinder:
         self._network = network.to(memory_format=layout)  # type: ignore[call-overload]
         self._device, self._camera, self._layout = device, camera, layout
         self._log_sigma = float(np.log(sigma_px))
-        self._threshold, self._refined = threshold, refined
+        self._threshold, self._refined, self._keep_mixed = threshold, refined, keep_mixed
         self._reduced = reduced and device.reduced is not None
         self.workers = device.workers
         self._cores = torch.get_num_threads()
@@ -75,6 +84,9 @@ class NetworkFinder:
         frame, read = equalise(photons, self._camera)
         emitters = find_emitters(self.planes(frame, read), self._threshold)
         spots = to_spots(emitters)
+        if not self._keep_mixed:
+            emitters = emitters.select(~mixed(spots, float(np.mean(read))))
+            spots = to_spots(emitters)
         if self._refined:
             spots = surer(spots, refine(frame, read, spots, POLISH))
         return spot_rows(spots, emitters.values[0].astype(np.float64), self._camera)
@@ -115,6 +127,16 @@ def to_spots(emitters: Emitters) -> Spots:
         y_err=values[7],
         photons_err=values[8] * photons,
     )
+
+
+def mixed(spots: Spots, read_variance: float) -> NDArray[np.bool_]:
+    """Mark spots whose error is too large for their light: most likely several molecules in one."""
+    assert spots.x_err is not None
+    assert spots.y_err is not None
+    error = np.hypot(spots.x_err, spots.y_err)
+    bound = np.sqrt(2) * closed_form(spots.photons, spots.background + read_variance, spots.sigma_px)
+    large: NDArray[np.bool_] = (error > MIXED_SIGMAS * spots.sigma_px) & (error > MIXED_BOUNDS * bound)
+    return large
 
 
 def surer(guess: Spots, fitted: Spots) -> Spots:

@@ -146,6 +146,8 @@ def _finder(job: LocalizeJob, camera: Camera, sigma_px: float) -> tuple[Finder, 
         raise ModelError(f"{card.id} makes an image and no table.", f"Choose emitters-2d or {GAUSSIAN_MLE}.")
     device = resolve(job.device)
     threshold = job.threshold or network.threshold
-    finder = NetworkFinder(network, device, camera, sigma_px, threshold, refined=job.refine)
+    finder = NetworkFinder(
+        network, device, camera, sigma_px, threshold, refined=job.refine, keep_mixed=job.keep_mixed
+    )
     limits = Ranges(ranges.sigma_px, ranges.photons, ranges.background)
     return finder, limits, card.sha256 or card.id
