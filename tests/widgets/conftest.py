@@ -61,7 +61,7 @@ def slide():
     from napari_microsr.registration.geometry import apply, similarity
 
     rng = np.random.default_rng(7)
-    noise = sum(gaussian_filter(rng.normal(size=(240, 300)), sigma) * sigma for sigma in (1.2, 3, 8))
+    noise = sum(gaussian_filter(rng.normal(size=(240, 300)), sigma) * sigma for sigma in (1, 2))
     noise = (noise - noise.min()) / np.ptp(noise)
     overview = np.stack([255 - 120 * noise, 250 - 200 * noise, 255 - 90 * noise], -1).astype(np.uint8)
     rows, columns = 200, 260
