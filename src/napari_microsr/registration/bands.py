@@ -75,7 +75,8 @@ class Tone:
 def measure_tone(source: ImageSource, contrast: Literal["auto", "absorption", "fluorescence"]) -> Tone | None:
     """Measure the range of an image on a sample of it, and guess its contrast where that is "auto".
 
-    Bright field is known by its background: most of the picture is nearer to white than to black.
+    Bright field is known by its background: most of the picture is nearer to white than to black. The black
+    of colours is 0, since a sample of a slide that is mostly glass can hold nothing dark.
 
     Returns
     -------
@@ -94,7 +95,8 @@ def measure_tone(source: ImageSource, contrast: Literal["auto", "absorption", "f
         return None
     white = np.where(white > black, white, black + 1)
     if contrast == "auto":
-        position = float(np.mean((middle - black) / (white - black)))
+        least = np.zeros_like(black) if source.rgb else black
+        position = float(np.mean((middle - least) / (white - least)))
         contrast = "absorption" if position > (0.25 if source.rgb else 0.5) else "fluorescence"
     if source.rgb and source.dtype == np.uint8 and contrast == "absorption":
         white = np.full_like(white, 255)
