@@ -168,6 +168,16 @@ def test_tissue_is_what_is_dark():
         take_field(specimen, Conditions(min_tissue=1.1, shape_yx=(10, 10)), np.random.default_rng(0))
 
 
+def test_a_camera_can_stand_at_an_angle(shipped):
+    slide, _ = shipped
+    turned = Conditions(max_rotation_deg=0.5, rotation_deg=30.0, min_tissue=0, shape_yx=(20, 21))
+    angles = [
+        parts(take_field(slide, turned, np.random.default_rng(i)).to_specimen).rotation_deg for i in range(8)
+    ]
+    assert all(29.5 <= angle <= 30.5 for angle in angles)
+    assert np.ptp(angles) > 0.1
+
+
 def test_a_cut_overview_keeps_the_truth():
     whole = View(np.zeros((100, 200, 3), np.uint8), similarity(1.2, 0, centre=(0, 0), onto=(0.1, 0.1)), 0.6)
     part, field = whole.columns(40, 160), View(np.zeros((9, 9, 3), np.uint8), np.eye(3), 0.5)

@@ -177,6 +177,8 @@ class Conditions:
         Smallest and largest sigma of the defocus.
     min_tissue : float
         Least share of tissue in the field.
+    rotation_deg : float
+        Angle of the camera, from which the rotations count.
     mirrored : bool
         Whether the camera exchanges left and right.
     shape_yx : tuple of int
@@ -189,6 +191,7 @@ class Conditions:
     light: Callable[[Generator], Light] = strong
     defocus_um: tuple[float, float] = (0.0, 1.0)
     min_tissue: float = 0.4
+    rotation_deg: float = 0.0
     mirrored: bool = False
     shape_yx: tuple[int, int] = CAMERA_YX
 
@@ -245,7 +248,7 @@ def take_field(
     for _ in range(_DRAWS):
         y0, x0, y1, x1 = homes[rng.choice(len(homes), p=[share for _, share in homes])][0]
         onto = (rng.uniform(y0, y1), rng.uniform(x0, x1))
-        rotation = rng.uniform(-conditions.max_rotation_deg, conditions.max_rotation_deg)
+        rotation = conditions.rotation_deg + rng.uniform(-1, 1) * conditions.max_rotation_deg
         centre, mirrored = ((h - 1) / 2, (w - 1) / 2), conditions.mirrored
         matrix = similarity(scale, rotation, centre=centre, onto=onto, mirrored=mirrored)
         enough = specimen.tissue_around(onto, 0.7 * hypot(h, w) / 2 * scale) >= conditions.min_tissue
