@@ -106,6 +106,8 @@ class ModelCard(CardText):
     """Grid of tile sizes and origins."""
     normalisation: Literal["identity", "range", "percentile"]
     """How intensities are brought to [0, 1]."""
+    conditioned: bool = False
+    """Whether it is told blur and noise of the input."""
     reduced_precision: bool
     """Whether 16-bit arithmetic costs little enough to be used."""
     reduced_precision_cost_db: float | None = None

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_microsr.core.weights import ModelCard, load_state
-from napari_microsr.errors import ModelError
+from napari_microsr.core.networks import build, load_weights
+from napari_microsr.core.weights import ModelCard
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,12 +28,15 @@ class Architecture:
         "super-resolution" (larger than its input) or "restoration" (same size).
     summary : str
         One sentence.
+    conditioned : bool
+        Whether it takes two planes more than the image has, blur and noise; see `networks.conditioned`.
     """
 
     name: str
     build: Callable[..., nn.Module]
     task: str
     summary: str
+    conditioned: bool = False
 
 
 def _bicubic(**arguments: Any) -> nn.Module:
@@ -46,6 +49,12 @@ def _fast_residual(**arguments: Any) -> nn.Module:
     from napari_microsr.superres.networks.fast import FastResidual
 
     return FastResidual(**arguments)
+
+
+def _conditioned_residual(**arguments: Any) -> nn.Module:
+    from napari_microsr.superres.networks.conditioned import ConditionedResidual
+
+    return ConditionedResidual(**arguments)
 
 
 def _residual_unet(**arguments: Any) -> nn.Module:
@@ -61,6 +70,13 @@ ARCHITECTURES = (
         _fast_residual,
         "super-resolution",
         "A few 3x3 residual blocks at input resolution on top of bicubic magnification.",
+    ),
+    Architecture(
+        "conditioned-residual",
+        _conditioned_residual,
+        "super-resolution",
+        "The fast residual network, told how blurred and how noisy its input is.",
+        conditioned=True,
     ),
     Architecture(
         "residual-unet",
@@ -79,16 +95,8 @@ def build_network(name: str, **arguments: Any) -> nn.Module:
     ModelError
         If there is no such network, or it does not take these arguments.
     """
-    known = {architecture.name: architecture for architecture in ARCHITECTURES}
-    if name not in known:
-        raise ModelError(f"There is no network named {name!r}.", f"Known are {', '.join(known)}.")
-    try:
-        return known[name].build(**arguments)
-    except TypeError as error:
-        raise ModelError(
-            f"The network {name} cannot be built with {arguments} ({error}).",
-            "Correct the arguments in the model card or the job.",
-        ) from error
+    known = {architecture.name: architecture.build for architecture in ARCHITECTURES}
+    return build(known, name, arguments)
 
 
 def load_network(card: ModelCard, weights: Path | None) -> nn.Module:
@@ -100,17 +108,5 @@ def load_network(card: ModelCard, weights: Path | None) -> nn.Module:
         If the weights are missing, damaged or of another architecture than the card's.
     """
     network = build_network(card.architecture, **card.arguments)
-    if weights is None:
-        if card.sha256 is not None:
-            raise ModelError(f"The weights of {card.id} are missing.", "Put them beside the card.")
-        return network.eval()
-    state = load_state(weights, card)
-    try:
-        network.load_state_dict(state)
-    except RuntimeError as error:
-        fault = " ".join(str(error).split())[:200]
-        raise ModelError(
-            f"The weights {weights} do not fit the network {card.architecture} of the card ({fault}).",
-            "Correct the card's architecture and arguments.",
-        ) from error
+    load_weights(network, card, weights)
     return network.eval()

@@ -9,6 +9,7 @@ from torch import nn
 
 from napari_microsr.core.device import Device
 from napari_microsr.core.weights import ModelCard
+from napari_microsr.superres.networks.conditioned import conditioned
 from napari_microsr.superres.registry import load_network
 
 # Measured by benchmarks/tile_size.py: a tile pays for its halo, but gains little beyond about 400 px, and
@@ -24,7 +25,10 @@ def automatic_tile_px(card: ModelCard, weights: Path | None, device: Device, red
     """Return the side of the tile that was measured to be fastest for a network on a kind of device."""
     if device.kind != "cpu":
         return GPU_TILE_PX
-    values = values_per_pixel(load_network(card, weights), card.channels or 3)
+    network = load_network(card, weights)
+    if card.conditioned:
+        network = conditioned(network, 0.0, 0.0)
+    values = values_per_pixel(network, card.channels or 3)
     window = isqrt(CPU_TENSOR_BYTES // (values * (2 if reduced else 4)))
     smallest, largest = CPU_TILES_PX
     return min(max((window - 2 * card.halo_px) // 64 * 64, smallest), largest)

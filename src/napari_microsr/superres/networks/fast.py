@@ -1,6 +1,7 @@
 """A small residual network on top of bicubic magnification."""
 
 import copy
+from typing import Self
 
 from torch import Tensor, nn
 
@@ -53,11 +54,15 @@ class FastResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Magnify `x` (N, C, H, W) to (N, C, factor*H, factor*W)."""
-        residual = self.shuffle(self.tail(self.body(self.head(x - 0.5))))
-        magnified: Tensor = _inside(self.bicubic(x), residual) + residual.float()
+        return self._add_residual(x, x - 0.5)
+
+    def _add_residual(self, image: Tensor, planes: Tensor) -> Tensor:
+        """Magnify `image` and add the residual that the network finds in `planes`."""
+        residual = self.shuffle(self.tail(self.body(self.head(planes))))
+        magnified: Tensor = _inside(self.bicubic(image), residual) + residual.float()
         return magnified
 
-    def without_padding(self) -> "FastResidual":
+    def without_padding(self) -> Self:
         """Return a copy whose convolutions add no zeros around the image.
 
         It gives the inside of what the network gives, without the pixels that zeros beyond the edge have
