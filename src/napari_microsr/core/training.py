@@ -44,8 +44,14 @@ class Schedule:
         Lightning's name: "bf16-mixed", "16-mixed" or "32-true".
     device : str
         "auto", "cpu", "cuda" or "mps".
+    devices : int
+        Processes that share each batch.
     workers : int
         Processes that make batches; 0 makes them in the training process.
+    tensorboard : bool
+        Whether TensorBoard can watch.
+    seed : int
+        Of what the training draws beside the pairs, such as dropout.
     """
 
     steps: int
@@ -55,7 +61,10 @@ class Schedule:
     check_every: int = 500
     precision: str = "bf16-mixed"
     device: str = "auto"
+    devices: int = 1
     workers: int = 0
+    tensorboard: bool = False
+    seed: int = 0
 
 
 class Fit(lightning.LightningModule):  # type: ignore[misc]

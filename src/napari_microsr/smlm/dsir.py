@@ -81,14 +81,14 @@ def train_dsir(job: TrainDsirJob, progress: Progress, resume: bool = False) -> P
                     device = next(module.parameters()).device
                     return {"score": -float(loss.cpu()(module(inputs.to(device)).cpu(), truths))}
 
-            folder = job.out / job.name / f"stage{number}"
+            folder = job.folder / f"stage{number}"
             again = resume and (folder / "last.ckpt").is_file()
             schedule = job.schedule(stage.steps, stage.learning_rate)
             fit(network, frames, loss, validate, schedule, folder, progress, again)
     assert isinstance(network, DsirAutoencoder)
     network.cpu()
     calibrate(network, [_stack(watched, range(CALIBRATION_FRAMES))[0]])
-    return export(network, _card(network, job), job.out / job.name)
+    return export(network, _card(network, job), job.folder)
 
 
 def reconstruct(

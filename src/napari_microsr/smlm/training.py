@@ -1,80 +1,22 @@
 """Training of localisation networks on frames that are simulated while they train."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
 from napari_microsr.core.job import Job
 from napari_microsr.core.progress import Progress
-from napari_microsr.core.weights import CardText
+from napari_microsr.core.training_job import TrainingOptions
 from napari_microsr.errors import JobError
 
 if TYPE_CHECKING:
-    from napari_microsr.core.training import Schedule
     from napari_microsr.smlm.simulate import Scene
 
 Range = tuple[float, float]
 
 
-class LocalizerTraining(Job):
-    """What the trainings of all localisation networks share."""
-
-    execution_fields: ClassVar[frozenset[str]] = frozenset({"out", "device", "workers"})
-
-    name: str
-    """Id of the network: NAME.safetensors and NAME.json are written."""
-    out: Path = Path("runs")
-    """Folder for runs; this one's checkpoints and result go to OUT/NAME."""
-    arguments: dict[str, Any] = Field(default_factory=dict)
-    """Arguments of the network."""
-    start: str | None = None
-    """Id or path of a trained network of the same arguments to go on from, instead of random weights."""
-    batch: int = Field(default=16, ge=1)
-    """Patches per step."""
-    check_every: int = Field(default=500, ge=1)
-    """Steps between checkpoints."""
-    ema_decay: float = Field(default=0.999, ge=0, lt=1)
-    """Of the moving average of the weights."""
-    precision: Literal["bf16-mixed", "16-mixed", "32-true"] = "bf16-mixed"
-    """Arithmetic; the weights are always float32."""
-    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
-    """Where to train."""
-    workers: int = Field(default=0, ge=0)
-    """Processes that make patches."""
-    seed: int = 0
-    """Of weights and patches."""
-    card: CardText
-    """What the model card says beyond what is measured: summary, domain, licence, limits."""
-
-    def schedule(self, steps: int, learning_rate: float) -> "Schedule":
-        """Return what the trainer wants to know.
-
-        Raises
-        ------
-        JobError
-            If the steps are no multiple of `check_every`.
-        """
-        from napari_microsr.core.training import Schedule
-
-        if steps % self.check_every:
-            raise JobError(
-                f"{steps} steps are not a multiple of check_every ({self.check_every}).",
-                "Change one of them.",
-            )
-        return Schedule(
-            steps=steps,
-            batch=self.batch,
-            learning_rate=learning_rate,
-            ema_decay=self.ema_decay,
-            check_every=self.check_every,
-            precision=self.precision,
-            device=self.device,
-            workers=self.workers,
-        )
-
-
-class TrainLocalizerJob(LocalizerTraining):
+class TrainLocalizerJob(TrainingOptions):
     """Settings of the training of an emitter network. The ranges are those that it will answer for."""
 
     task: ClassVar[str] = "train-localizer"
@@ -130,7 +72,7 @@ class DsirStage(Job):
     """Highest rate of the cosine schedule."""
 
 
-class TrainDsirJob(LocalizerTraining):
+class TrainDsirJob(TrainingOptions):
     """Settings of the training of DSIR's autoencoder; the defaults are those that its authors published."""
 
     task: ClassVar[str] = "train-dsir"
@@ -174,13 +116,14 @@ def train_localizer(job: TrainLocalizerJob, progress: Progress, resume: bool = F
     """
     import torch
 
+    from napari_microsr.core.networks import load_weights
     from napari_microsr.core.training import fit
     from napari_microsr.core.weights import find
     from napari_microsr.smlm.datasets import PatchDataset
     from napari_microsr.smlm.export import efficiencies, export_localizer
     from napari_microsr.smlm.losses import emitter_loss
     from napari_microsr.smlm.patches import TrainingRanges
-    from napari_microsr.smlm.registry import build_network, load_weights
+    from napari_microsr.smlm.registry import build_network
 
     ranges = TrainingRanges(
         sigma_px=job.sigma_px if job.stack is None else _range_of(job),
@@ -192,7 +135,7 @@ def train_localizer(job: TrainLocalizerJob, progress: Progress, resume: bool = F
         em=job.em,
         structured=job.structured,
     )
-    schedule, folder = job.schedule(job.steps, job.learning_rate), job.out / job.name
+    schedule = job.schedule(job.steps, job.learning_rate)
     patches = PatchDataset(ranges, job.patch_px, seed=job.seed)
     # The host's random numbers go on after the training as if it had not been.
     with torch.random.fork_rng():
@@ -200,8 +143,8 @@ def train_localizer(job: TrainLocalizerJob, progress: Progress, resume: bool = F
         network = build_network("emitters-2d", **job.arguments)
         if job.start is not None:
             load_weights(network, *find(job.start))
-        fit(network, patches, emitter_loss, efficiencies, schedule, folder, progress, resume)
-    return export_localizer(network, job, ranges, folder)
+        fit(network, patches, emitter_loss, efficiencies, schedule, job.folder, progress, resume)
+    return export_localizer(network, job, ranges, job.folder)
 
 
 def _range_of(job: TrainLocalizerJob) -> Range:
