@@ -96,6 +96,13 @@ def test_installed_card_without_its_weights(home):
         find("tiny")
 
 
+def test_a_network_with_parameters_needs_weights(exported):
+    card, _ = find(exported)
+    for claimed in (card, card.model_copy(update={"sha256": None})):
+        with pytest.raises(ModelError, match="weights of tiny are missing"):
+            load_network(claimed, None)
+
+
 @pytest.mark.parametrize("damage", [lambda b: b[:-7], lambda b: b[:100] + b"\0" + b[101:], lambda b: b""])
 def test_damaged_weights_are_refused(exported, damage):
     card, weights = find(exported)

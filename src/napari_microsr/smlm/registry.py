@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from napari_microsr.core.weights import ModelCard, load_state
-from napari_microsr.errors import ModelError
+from napari_microsr.core.networks import build, load_weights
+from napari_microsr.core.weights import ModelCard
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,17 +42,7 @@ def build_network(name: str, **arguments: Any) -> nn.Module:
     ModelError
         If there is no such network, or it does not take these arguments.
     """
-    if name not in NETWORKS:
-        raise ModelError(
-            f"{name!r} is no network that localises.", f"Known are {', '.join(NETWORKS)} and {GAUSSIAN_MLE}."
-        )
-    try:
-        return NETWORKS[name](**arguments)
-    except TypeError as error:
-        raise ModelError(
-            f"The network {name} cannot be built with {arguments} ({error}).",
-            "Correct the arguments in the model card or the job.",
-        ) from error
+    return build(NETWORKS, name, arguments)
 
 
 def load_network(card: ModelCard, weights: Path | None) -> nn.Module:
@@ -66,23 +56,3 @@ def load_network(card: ModelCard, weights: Path | None) -> nn.Module:
     network = build_network(card.architecture, **card.arguments)
     load_weights(network, card, weights)
     return network.eval()
-
-
-def load_weights(network: nn.Module, card: ModelCard, weights: Path | None) -> None:
-    """Load the weights of a card into a network.
-
-    Raises
-    ------
-    ModelError
-        As `load_network` does.
-    """
-    if weights is None:
-        raise ModelError(f"The weights of {card.id} are missing.", "Put them beside the card.")
-    try:
-        network.load_state_dict(load_state(weights, card))
-    except RuntimeError as error:
-        fault = " ".join(str(error).split())[:200]
-        raise ModelError(
-            f"The weights {weights} do not fit the network {card.architecture} of the card ({fault}).",
-            "Correct the card's architecture and arguments.",
-        ) from error
