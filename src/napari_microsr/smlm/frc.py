@@ -1,26 +1,20 @@
 """Resolution by Fourier ring correlation (Nieuwenhuizen et al., Nature Methods 10, 557 (2013))."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
-from scipy.ndimage import uniform_filter1d
-from scipy.signal.windows import tukey
 
+from napari_microsr.core.frc import THRESHOLD, Rings, correlation, crossing, smooth
 from napari_microsr.errors import InputError, JobError
 from napari_microsr.smlm.localizations import Localizations
 from napari_microsr.smlm.render import Canvas, histogram
 
 Floats = NDArray[np.float64]
 
-THRESHOLD = 1 / 7
 # A larger field is not transformed as a whole: its fullest window of this size stands for it.
 LARGEST_PX = 4096
-TAPER = 0.25
 BLOCKS = 50
-SMOOTHING = 0.02
 FEWEST = 100
 
 
@@ -77,13 +71,12 @@ def fourier_ring_correlation(table: Localizations, pixel_nm: float = 5.0, seed: 
         )
     canvas = fullest_window(table, pixel_nm)
     first = _half(table, seed)
-    window = np.outer(tukey(canvas.height, TAPER), tukey(canvas.width, TAPER)).astype(np.float32)
-    images = (histogram(table.select(half), canvas) for half in (first, ~first))
-    a, b = (fft.rfft2((image - image.mean()) * window) for image in images)
-    frequency, correlation = _rings(a, b, canvas)
-    smoothed = uniform_filter1d(correlation, max(3, round(SMOOTHING * len(correlation))), mode="nearest")
-    crossing = _crossing(frequency, smoothed)
-    return RingCorrelation(frequency, correlation, smoothed, 1 / crossing, canvas.pixel_nm)
+    rings = Rings(canvas.height, canvas.width)
+    a, b = (rings.transform(histogram(table.select(half), canvas)) for half in (first, ~first))
+    curve = correlation(rings.shared(a, b), rings.power(a), rings.power(b))
+    frequency, smoothed = rings.frequency / canvas.pixel_nm, smooth(curve)
+    resolution_nm = 1 / crossing(frequency, smoothed)
+    return RingCorrelation(frequency, curve, smoothed, resolution_nm, canvas.pixel_nm)
 
 
 def fullest_window(table: Localizations, pixel_nm: float) -> Canvas:
@@ -113,36 +106,6 @@ def _half(table: Localizations, seed: int) -> NDArray[np.bool_]:
             "Give a table of a whole measurement.",
         )
     return half
-
-
-def _rings(a: NDArray[Any], b: NDArray[Any], canvas: Canvas) -> tuple[Floats, Floats]:
-    row = fft.fftfreq(canvas.height) / canvas.pixel_nm
-    column = fft.rfftfreq(canvas.width) / canvas.pixel_nm
-    # Half the plane is stored: all columns but the first and, of an even width, the last stand for two.
-    weight = np.full(len(column), 2.0)
-    weight[0] = 1
-    if canvas.width % 2 == 0:
-        weight[-1] = 1
-    step = 1 / (canvas.pixel_nm * max(canvas.height, canvas.width))
-    ring = np.rint(np.hypot(row[:, None], column) / step).astype(np.int64).ravel()
-    last = int(0.5 / canvas.pixel_nm / step)
-
-    def total(values: NDArray[Any]) -> Floats:
-        sums: Floats = np.bincount(ring, (values * weight).ravel()).astype(np.float64)[1 : last + 1]
-        return sums
-
-    powers = total(np.abs(a) ** 2) * total(np.abs(b) ** 2)
-    correlation: Floats = total((a * b.conj()).real) / np.sqrt(np.maximum(powers, np.finfo(float).tiny))
-    return np.arange(1.0, len(correlation) + 1) * step, correlation
-
-
-def _crossing(frequency: Floats, smoothed: Floats) -> float:
-    below = np.flatnonzero(smoothed < THRESHOLD)
-    if not len(below) or below[0] == 0:
-        return float("nan")
-    k = below[0]
-    share = (smoothed[k - 1] - THRESHOLD) / (smoothed[k - 1] - smoothed[k])
-    return float(frequency[k - 1] + share * (frequency[k] - frequency[k - 1]))
 
 
 def check_resolution(result: RingCorrelation) -> float:
