@@ -12,6 +12,11 @@ import pytest
 import tifffile
 
 from napari_microsr.cli import CANCELLED, DONE, FAILED, WRONG_USAGE, execute
+from napari_microsr.cli.console import do
+from napari_microsr.core.progress import Cancelled
+from napari_microsr.smlm.drift_job import DriftJob
+from napari_microsr.superres.training import TrainJob
+from napari_microsr.tasks import TASKS
 
 
 @pytest.fixture
@@ -90,10 +95,30 @@ def test_ctrl_c_is_a_cancel_and_the_same_command_resumes(tmp_path, rng):
     run.send_signal(signal.SIGINT)
     _, errors = run.communicate()
     assert run.returncode == CANCELLED
-    assert "cancelled" in errors
+    assert "cancelling after this step (tiles, " in errors
+    assert "cancelled; what is done is kept, and the same command resumes." in errors
     assert "Traceback" not in errors
     assert not output.exists()
     kept = journal.read_bytes().count(b"\n")
     assert execute(arguments) == DONE
     assert kept > 4
     assert output.exists()
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        (DriftJob, "cancelled; nothing is kept."),
+        (TrainJob, "cancelled; the last checkpoint is kept, and --resume continues from it."),
+    ],
+)
+def test_a_cancel_says_what_is_left(task, said, tmp_path, monkeypatch, capsys):
+    def interrupted(job, progress, **_):
+        signal.raise_signal(signal.SIGINT)
+        progress.advance("steps", 3, 9)
+
+    monkeypatch.setitem(TASKS, task.task, (task, interrupted))
+    with pytest.raises(Cancelled) as stop:
+        do(task.model_construct())
+    assert str(stop.value) == said
+    assert "cancelling after this step" in capsys.readouterr().err

@@ -315,10 +315,10 @@ def test_command_faults(arguments, status, words, tmp_path, capsys, monkeypatch)
 
 
 def test_a_cancelled_command_says_where_the_result_is(files, tmp_path, capsys, monkeypatch):
-    from napari_microsr import cli
+    from napari_microsr.cli.console import InterruptibleProgress
 
     slide, folder = files
-    monkeypatch.setattr(cli._InterruptibleProgress, "advance", lambda self, *a: CancelAfter(1).advance(*a))
+    monkeypatch.setattr(InterruptibleProgress, "advance", lambda self, *a: CancelAfter(1).advance(*a))
     out = tmp_path / "p.json"
     assert execute(["register", str(slide), str(folder), "--out", str(out)]) == CANCELLED
     assert str(out) in capsys.readouterr().err

@@ -22,6 +22,8 @@ class Job(BaseModel):
     task: ClassVar[str]
     #: Fields that say where and how to run, not what to compute: they leave the result's bytes alone.
     execution_fields: ClassVar[frozenset[str]] = frozenset()
+    #: What a cancel leaves; said to the user.
+    after_cancel: ClassVar[str] = "nothing is kept"
 
     def provenance(self) -> dict[str, Any]:
         """Return what made the result: version, task and the settings that its pixels depend on."""

@@ -10,7 +10,7 @@ from napari_microsr.core.weights import CardText
 from napari_microsr.errors import JobError
 
 if TYPE_CHECKING:
-    from napari_microsr.core.training import Schedule
+    from napari_microsr.core.fitting import Schedule
 
 
 class TrainingOptions(Job):
@@ -19,6 +19,7 @@ class TrainingOptions(Job):
     execution_fields: ClassVar[frozenset[str]] = frozenset(
         {"out", "device", "devices", "workers", "tensorboard"}
     )
+    after_cancel: ClassVar[str] = "the last checkpoint is kept, and --resume continues from it"
 
     name: str = Field(pattern=r"^[\w.+-]+$")
     """Id of the network: NAME.safetensors and NAME.json are written."""
@@ -62,7 +63,7 @@ class TrainingOptions(Job):
         JobError
             If the steps are no multiple of `check_every`, or the batch none of `devices`.
         """
-        from napari_microsr.core.training import Schedule
+        from napari_microsr.core.fitting import Schedule
 
         for what, value, name, divisor in (
             ("steps", steps, "check_every", self.check_every),

@@ -24,6 +24,7 @@ class MergeJob(Job):
 
     task: ClassVar[str] = "merge"
     execution_fields: ClassVar[frozenset[str]] = frozenset({"output", "restart"})
+    after_cancel: ClassVar[str] = "what is done is kept, and the same command resumes"
 
     placements: Path
     """File of placements that a registration wrote, NAME.json."""

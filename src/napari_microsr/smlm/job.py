@@ -19,6 +19,7 @@ class LocalizeJob(Job):
 
     task: ClassVar[str] = "localize"
     execution_fields: ClassVar[frozenset[str]] = frozenset({"output", "restart", "block_frames"})
+    after_cancel: ClassVar[str] = "what is done is kept, and the same command resumes"
 
     source: str
     """Stack of frames: TIFF, OME-TIFF or OME-Zarr."""

@@ -26,6 +26,7 @@ class RenderJob(TableJob):
 
     task: ClassVar[str] = "render"
     execution_fields: ClassVar[frozenset[str]] = frozenset({"output", "restart"})
+    after_cancel: ClassVar[str] = "an unfinished store is kept, and the same command resumes"
 
     output: Path
     """Image: an OME-Zarr store NAME.ome.zarr, of any size, or NAME.tif."""
