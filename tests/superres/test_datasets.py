@@ -1,5 +1,7 @@
+import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from napari_microsr.errors import InputError
@@ -81,10 +83,13 @@ def test_background_is_avoided():
 
 
 def test_an_all_empty_image_still_gives_patches():
-    low, high = PatchDataset([np.full((64, 64), 240, np.uint8)], "bicubic", 2, 16)[0]
-    assert low.shape == (1, 16, 16)
-    assert high.shape == (1, 32, 32)
+    low, high = PatchDataset([np.full((64, 64, 3), 240, np.uint8)], "bicubic", 2, 16)[0]
+    assert low.shape == (3, 16, 16)
+    assert high.shape == (3, 32, 32)
     assert (high == 240 / 255).all()
+    low, high = PatchDataset([np.full((64, 64), 240, np.uint16)], "bicubic", 2, 16)[0]
+    assert not low.any(), "a constant channel is zero in units of its own range"
+    assert not high.any()
 
 
 def test_scaling_takes_patches_from_larger_squares():
@@ -130,7 +135,64 @@ def test_split_by_slide_is_a_split_by_name(tmp_path):
 def test_reading_keeps_pixels_and_names_what_is_broken(tmp_path):
     Image.fromarray(NOISE).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), NOISE)
-    assert read_image(tmp_path / "a.png", channels=1).shape == NOISE.shape[:2]
     (tmp_path / "b.png").write_bytes((tmp_path / "a.png").read_bytes()[:500])
-    with pytest.raises(InputError, match=r"b\.png cannot be read"):
+    with pytest.raises(InputError, match=r"b\.png cannot be opened"):
         read_image(tmp_path / "b.png")
+    Image.fromarray(NOISE).save(tmp_path / "c.bmp")
+    np.testing.assert_array_equal(read_image(tmp_path / "c.bmp"), NOISE)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "<u2", ">u2", "<f4", ">f4"])
+def test_one_channel_of_any_type_is_read_as_it_is(tmp_path, dtype):
+    image = (NOISE[..., 0].astype(float) * (200 if np.dtype(dtype).itemsize > 1 else 1)).astype(dtype)
+    byteorder = ">" if dtype.startswith(">") else "<"
+    tifffile.imwrite(tmp_path / "a.tif", image, byteorder=byteorder)
+    read = read_image(tmp_path / "a.tif", channels=1)
+    assert read.dtype == np.dtype(dtype).newbyteorder("=")
+    np.testing.assert_array_equal(read, image)
+
+
+def test_16_bit_png_keeps_its_bits(tmp_path):
+    image = NOISE[..., 0].astype(np.uint16) * 257
+    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(image))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png", channels=1), image)
+
+
+def test_other_channels_than_the_networks_are_refused(tmp_path):
+    Image.fromarray(NOISE).save(tmp_path / "colour.png")
+    Image.fromarray(NOISE[..., 0]).save(tmp_path / "grey.png")
+    Image.fromarray(np.repeat(NOISE[..., :1], 3, axis=2)).save(tmp_path / "three.png")
+    tifffile.imwrite(tmp_path / "stack.tif", NOISE[..., 0][None].repeat(4, 0), photometric="minisblack")
+    with pytest.raises(InputError, match=r"colour\.png is in colour, and the network is for one channel"):
+        read_image(tmp_path / "colour.png", channels=1)
+    with pytest.raises(InputError, match=r"grey\.png is a single channel"):
+        read_image(tmp_path / "grey.png", channels=3)
+    np.testing.assert_array_equal(read_image(tmp_path / "three.png", channels=1), NOISE[..., 0])
+    with pytest.raises(InputError, match="4 planes"):
+        read_image(tmp_path / "stack.tif", channels=1)
+
+
+@pytest.mark.parametrize("degradation", ["bicubic", "area", "bicubic-down-up"])
+def test_units_do_not_depend_on_gain_and_offset(degradation):
+    # Floats, so that nothing is rounded: the same picture in other units gives the same pairs.
+    image = RNG.normal(size=(90, 90)).astype(np.float32)
+    one = PatchDataset([image], degradation, 2, 16)[3]
+    two = PatchDataset([image * 40 + 1000], degradation, 2, 16)[3]
+    for a, b in zip(one, two, strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-4)
+    low, high = np.percentile(image, (0.1, 99.9))
+    known = (image.ravel().astype(float) - low) / (high - low)
+    assert np.abs(known - one[1].numpy().reshape(-1, 1)).min(axis=1).max() < 1e-5
+
+
+def test_background_of_one_channel_is_known_by_its_noise():
+    # A dim cell on a noisy camera: no fixed grey level tells it from the background.
+    rng = np.random.default_rng(2)
+    y, x = np.mgrid[:400, :400]
+    cell = 60 * np.exp(-((y - 80) ** 2 + (x - 80) ** 2) / (2 * 25**2)) * (1 + 0.5 * np.sin(x / 2))
+    image = (rng.normal(1000, 4, (400, 400)) + cell).astype(np.uint16)
+    pairs = PatchDataset([image], "bicubic", 2, patch_px=16)
+    zero, one = pairs.ranges[0]
+    peaks = [float(pairs[i][0].max()) * (one - zero) + zero for i in range(40)]
+    # A patch that meets the cell (about 1 in 6) reaches far above the noise.
+    assert sum(peak > 1016 for peak in peaks) >= 20

@@ -54,6 +54,15 @@ def test_area_is_the_mean_of_blocks():
     assert np.abs(area_down(image, 3) - means).max() <= 1
 
 
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32, np.float64])
+def test_other_types_are_not_rounded_to_8_bits(dtype):
+    image = (RNG.random((32, 48)) * 3000 + 500).astype(dtype)
+    low = bicubic_down(image, 2)
+    assert low.dtype == dtype
+    rows, cols = (resampling_matrix(a, a // 2) for a in image.shape)
+    assert np.abs(low - rows @ image.astype(float) @ cols.T).max() <= (0.51 if dtype == np.uint16 else 0.01)
+
+
 @pytest.mark.parametrize("name", DEGRADATIONS)
 def test_colours_do_not_mix_and_constants_stay(name):
     image = np.zeros((16, 24, 3), np.uint8)

@@ -4,6 +4,7 @@ import signal
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image, ImageFilter
 
@@ -160,6 +161,25 @@ def test_report_on_slides_and_on_the_shipped_sample(slides, tmp_path):
     held_out = 4 * figures[0] - 2 * figures[1] - figures[2]
     alone, _ = find(train(job(slides, tmp_path, check_every=1, steps=1, name="b"), SilentProgress()))
     assert held_out == pytest.approx(alone.metrics[0].baselines["bicubic"].psnr_db, abs=0.01)
+
+
+def test_one_channel_of_16_bits_is_trained_and_measured_in_its_own_range(slides, tmp_path):
+    for path in slides.glob("*.png"):
+        grey = np.asarray(Image.open(path).convert("L")).astype(np.uint16)
+        tifffile.imwrite(tmp_path / f"{path.stem}.tif", 4000 - grey * 12, byteorder=">")
+    changes = {"arguments": {"channels": 1, "features": 8, "blocks": 1}, "data": tmp_path, "steps": 80}
+    card, _ = find(train(job(slides, tmp_path / "out", **changes), SilentProgress()))
+    assert (card.channels, card.normalisation, card.dtype) == (1, "percentile", None)
+    figures = card.metrics[0]
+    assert figures.model.psnr_db > figures.baselines["bicubic"].psnr_db + 0.2
+
+    truth = tifffile.imread(tmp_path / "b-1.tif").astype(float)
+    low = Image.fromarray(truth.astype(np.float32)).resize((48, 48), Image.Resampling.BICUBIC)
+    low = Image.fromarray(np.rint(np.asarray(low)))
+    bicubic = np.asarray(low.resize((96, 96), Image.Resampling.BICUBIC))
+    error = ((bicubic - truth)[4:-4, 4:-4] ** 2).mean()
+    span = np.subtract(*np.percentile(truth, (99.9, 0.1)))
+    assert figures.baselines["bicubic"].psnr_db == pytest.approx(10 * np.log10(span**2 / error), abs=0.05)
 
 
 def test_restoration_is_trained_on_the_same_grid(slides, tmp_path):

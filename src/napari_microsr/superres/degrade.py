@@ -1,12 +1,13 @@
 """How a sharp image becomes the low-resolution one that a network sees in training.
 
-A degradation maps an 8-bit RGB or grey image (H, W[, C]) and a factor to a low-resolution image,
-uint8 as a camera would deliver it. Height and width are multiples of the factor, else it raises InputError.
-Pillow is the reference for the resampling kernels.
+A degradation maps an RGB or grey image (H, W[, C]) and a factor to a low-resolution image of the same type,
+as a camera would deliver it: integers are rounded. Height and width are multiples of the factor, else it
+raises InputError. Pillow is the reference for the resampling kernels.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,8 @@ from PIL import Image
 
 from napari_microsr.errors import InputError
 
-Pixels = NDArray[np.uint8]
+#: (H, W[, C]) of any real type.
+Pixels = NDArray[Any]
 
 
 def _reduced(image: Pixels, factor: int) -> tuple[int, int]:
@@ -28,19 +30,32 @@ def _reduced(image: Pixels, factor: int) -> tuple[int, int]:
     return height // factor, width // factor
 
 
-def _resize(image: Pixels, shape: tuple[int, int], filter_: Image.Resampling) -> Pixels:
-    resized = Image.fromarray(image).resize((shape[1], shape[0]), filter_)
-    return np.asarray(resized)
+def resize(image: Pixels, shape: tuple[int, int], filter_: Image.Resampling) -> Pixels:
+    """Resample to (height, width) by Pillow, in the image's own type."""
+    size = (shape[1], shape[0])
+    if image.dtype == np.uint8:
+        return np.asarray(Image.fromarray(image).resize(size, filter_))
+    planes = np.atleast_3d(image).astype(np.float32)
+    resized = [np.asarray(Image.fromarray(p).resize(size, filter_)) for p in np.moveaxis(planes, 2, 0)]
+    return as_type(np.stack(resized, axis=2).reshape(*shape, *image.shape[2:]), image.dtype)
+
+
+def as_type(values: NDArray[Any], dtype: np.dtype[Any]) -> Pixels:
+    """Bring computed intensities to an image's type: integers are rounded and clipped to its limits."""
+    if not np.issubdtype(dtype, np.integer):
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    return np.rint(values.astype(np.float64)).clip(limits.min, limits.max).astype(dtype)
 
 
 def bicubic_down(image: Pixels, factor: int) -> Pixels:
     """Reduce by antialiased bicubic interpolation (kernel a = -0.5, widened by the factor)."""
-    return _resize(image, _reduced(image, factor), Image.Resampling.BICUBIC)
+    return resize(image, _reduced(image, factor), Image.Resampling.BICUBIC)
 
 
 def area_down(image: Pixels, factor: int) -> Pixels:
     """Reduce by the mean of each factor x factor block, as camera binning does."""
-    return _resize(image, _reduced(image, factor), Image.Resampling.BOX)
+    return resize(image, _reduced(image, factor), Image.Resampling.BOX)
 
 
 def bicubic_down_up(image: Pixels, factor: int) -> Pixels:
@@ -48,7 +63,7 @@ def bicubic_down_up(image: Pixels, factor: int) -> Pixels:
 
     PlacentaSR's training pairs are this with factor 4.
     """
-    return _resize(bicubic_down(image, factor), image.shape[:2], Image.Resampling.BICUBIC)
+    return resize(bicubic_down(image, factor), image.shape[:2], Image.Resampling.BICUBIC)
 
 
 @dataclass(frozen=True)

@@ -1,53 +1,63 @@
-"""A network's figures on whole sharp images that are degraded first."""
+"""A network's figures on whole images."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_microsr.core.samples import SLIDE
 from napari_microsr.superres.datasets import to_tensor
-from napari_microsr.superres.degrade import DEGRADATIONS, Pixels
+from napari_microsr.superres.degrade import Pixels, as_type
 from napari_microsr.superres.metrics import crop_rim, psnr, ssim
+from napari_microsr.superres.samples import Sample, Units, make_sample, make_samples, to_units, unit_range
 
-#: Every network of the package accepts sizes that are multiples of this.
-ALIGNMENT = 16
 #: Pixels around a whole image; farther ones changed no 8-bit pixel of any network here.
 PAD_PX = 32
 
 
 def degraded_pair(image: Pixels, degradation: str, factor: int) -> tuple[Pixels, Pixels]:
     """Return (low, high): `image` degraded, and `image` cropped to a size the degradation allows."""
-    unit = factor * ALIGNMENT
-    high = image[: image.shape[0] // unit * unit, : image.shape[1] // unit * unit]
-    return DEGRADATIONS[degradation].apply(high, factor), high
+    sample = make_sample(image, degradation, factor)
+    return sample.intensities(sample.low), sample.truth
 
 
-def predict(module: nn.Module, low: Pixels) -> Pixels:
-    """Run a network on a whole 8-bit image (H, W[, C]) and round to 8 bits."""
+def run_network(module: nn.Module, low: Units) -> Units:
+    """Run a network on a whole image (H, W[, C]) in network units."""
     device = next((t.device for t in [*module.parameters(), *module.buffers()]), torch.device("cpu"))
-    x = to_tensor(low)[None].to(device)
+    x: Tensor = to_tensor(low)[None].to(device)
     # The window continues past the image's edge with its edge pixels, as the tile runner's does.
     x = functional.pad(x, (PAD_PX,) * 4, mode="replicate").contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         y = module(x)[0].float()
     rim = PAD_PX * y.shape[-1] // x.shape[-1]
-    y = y[:, rim:-rim, rim:-rim]
-    image: Pixels = y.mul(255).round_().clamp_(0, 255).byte().permute(1, 2, 0).cpu().numpy()
+    image: Units = y[:, rim:-rim, rim:-rim].permute(1, 2, 0).cpu().numpy()
     return image[..., 0] if low.ndim == 2 else image
 
 
-def score(module: nn.Module, images: Sequence[Pixels], degradation: str, factor: int) -> tuple[float, float]:
-    """Return mean PSNR (dB) and mean SSIM over sharp images, a rim of two factors cut."""
+def predict(module: nn.Module, low: Pixels) -> Pixels:
+    """Run a network on a whole image (H, W[, C]), normalised as a run does it, to an image of its type."""
+    zero, one = unit_range(low)
+    result = run_network(module, to_units(low, zero, one))
+    return as_type(result.astype(np.float64) * (one - zero) + zero, low.dtype)
+
+
+def score_samples(module: nn.Module, samples: Sequence[Sample]) -> tuple[float, float]:
+    """Return mean PSNR (dB) and mean SSIM over samples, in intensities of the image's type."""
     figures = []
-    for image in images:
-        low, high = degraded_pair(image, degradation, factor)
-        restored, truth = (crop_rim(i, 2 * factor) for i in (predict(module, low), high))
-        figures.append((psnr(restored, truth), ssim(restored, truth)))
+    for sample in samples:
+        restored = sample.intensities(run_network(module, sample.low))
+        pair = (crop_rim(i, sample.rim) for i in (restored, sample.truth))
+        image, truth = pair
+        figures.append((psnr(image, truth, sample.data_range), ssim(image, truth, sample.data_range)))
     means = np.mean(figures, axis=0)
     return float(means[0]), float(means[1])
+
+
+def score(module: nn.Module, images: Sequence[Pixels], degradation: str, factor: int) -> tuple[float, float]:
+    """Return mean PSNR (dB) and mean SSIM over sharp images that are degraded first."""
+    return score_samples(module, make_samples(images, degradation, factor))
 
 
 #: Corners (row, column) of tissue in the shipped slide: epidermis and dermis.

@@ -1,7 +1,7 @@
 """Image-wide intensity normalisation, measured once and never per tile."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,11 +48,13 @@ def measure(source: ImageSource, method: Method) -> Normalisation:
     for channel, block in source.sample():
         finite = block[np.isfinite(block)]
         values[channel].append(finite.astype(np.float64))
-    ranges = [_range(np.concatenate(found)) if found else (0.0, 1.0) for found in values]
+    ranges = [percentile_range(np.concatenate(found)) if found else (0.0, 1.0) for found in values]
     return Normalisation(tuple(low for low, _ in ranges), tuple(high for _, high in ranges))
 
 
-def _range(values: NDArray[np.float64]) -> tuple[float, float]:
+def percentile_range(values: NDArray[Any]) -> tuple[float, float]:
+    """Return the intensities that become 0 and 1: the 0.1 and 99.9 % quantiles of what is finite."""
+    values = values[np.isfinite(values)]
     if values.size == 0:
         return 0.0, 1.0
     low, high = map(float, np.percentile(values, (LOW_PERCENT, HIGH_PERCENT)))
