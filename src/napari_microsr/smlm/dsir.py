@@ -64,6 +64,7 @@ def train_dsir(job: TrainDsirJob, progress: Progress, resume: bool = False) -> P
     Cancelled
         If the user asked to stop; `resume` continues from the last checkpoint.
     """
+    from napari_microsr.core.fitting import Fit
     from napari_microsr.core.training import fit
 
     frames = DsirDataset(job.scene(), job.side_px, job.seed)
@@ -84,7 +85,7 @@ def train_dsir(job: TrainDsirJob, progress: Progress, resume: bool = False) -> P
             folder = job.folder / f"stage{number}"
             again = resume and (folder / "last.ckpt").is_file()
             schedule = job.schedule(stage.steps, stage.learning_rate)
-            fit(network, frames, loss, validate, schedule, folder, progress, again)
+            fit(Fit(network, loss, schedule, validate), frames, folder, progress, again)
     assert isinstance(network, DsirAutoencoder)
     network.cpu()
     calibrate(network, [_stack(watched, range(CALIBRATION_FRAMES))[0]])

@@ -116,6 +116,7 @@ def train_localizer(job: TrainLocalizerJob, progress: Progress, resume: bool = F
     """
     import torch
 
+    from napari_microsr.core.fitting import Fit
     from napari_microsr.core.networks import load_weights
     from napari_microsr.core.training import fit
     from napari_microsr.core.weights import find
@@ -143,7 +144,8 @@ def train_localizer(job: TrainLocalizerJob, progress: Progress, resume: bool = F
         network = build_network("emitters-2d", **job.arguments)
         if job.start is not None:
             load_weights(network, *find(job.start))
-        fit(network, patches, emitter_loss, efficiencies, schedule, job.folder, progress, resume)
+        module = Fit(network, emitter_loss, schedule, efficiencies)
+        fit(module, patches, job.folder, progress, resume)
     return export_localizer(network, job, ranges, job.folder)
 
 

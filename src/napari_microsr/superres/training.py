@@ -1,18 +1,16 @@
 """Training of super-resolution and restoration networks from folders of sharp images."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
+from napari_microsr.core.epoch import Watch
 from napari_microsr.core.progress import Progress
 from napari_microsr.core.training_job import TrainingOptions
 from napari_microsr.errors import JobError
 from napari_microsr.superres.data_options import DataOptions
 from napari_microsr.superres.registry import build_network
-
-if TYPE_CHECKING:
-    from torch import nn
 
 
 class TrainJob(DataOptions, TrainingOptions):
@@ -31,10 +29,24 @@ class TrainJob(DataOptions, TrainingOptions):
     """Optimiser steps."""
     learning_rate: float = Field(default=2e-3, gt=0)
     """Highest rate of the cosine schedule."""
+    show: tuple[str, ...] = ()
+    """Held-out images that are drawn each epoch, by file-name prefix; empty draws the first four."""
 
 
-def train(job: TrainJob, progress: Progress, resume: bool = False) -> Path:
+def train(job: TrainJob, progress: Progress, resume: bool = False, watch: Watch | None = None) -> Path:
     """Train a network, export it with its card and return the path of the weights.
+
+    Parameters
+    ----------
+    job : TrainJob
+        The settings.
+    progress : Progress
+        Told after each step; may cancel.
+    resume : bool
+        Continue from the last checkpoint in `job.folder`.
+    watch : callable, optional
+        Told after each epoch (`check_every` steps) of its figures and pictures, as `core.epoch.Epoch` says,
+        in the thread that trains.
 
     Raises
     ------
@@ -45,25 +57,23 @@ def train(job: TrainJob, progress: Progress, resume: bool = False) -> Path:
     """
     import torch
 
+    from napari_microsr.core.fitting import Fit
     from napari_microsr.core.training import fit
     from napari_microsr.superres.datasets import open_training_data
-    from napari_microsr.superres.evaluation import score_samples
     from napari_microsr.superres.export import export_run, reported_samples
     from napari_microsr.superres.losses import LOSSES
+    from napari_microsr.superres.validation import Validation
 
     _check_name(job.loss, LOSSES, "loss")
-    data = open_training_data(job, job.arguments.get("channels", 3), job.seed)
-
-    def validate(module: "nn.Module") -> dict[str, float]:
-        psnr, ssim = score_samples(module, data.watched)
-        return {"score": psnr, "psnr": psnr, "ssim": ssim}
-
     schedule = job.schedule(job.steps, job.learning_rate)
+    data = open_training_data(job, job.arguments.get("channels", 3), job.seed)
+    validate = Validation(data.watched, job.show)
     # The host's random numbers go on after the training as if it had not been.
     with torch.random.fork_rng():
         torch.manual_seed(job.seed)
         network = build_network(job.architecture, **job.arguments)
-        fit(network, data.pairs, LOSSES[job.loss], validate, schedule, job.folder, progress, resume)
+        module = Fit(network, LOSSES[job.loss], schedule, validate, {"data": data.summary})
+        fit(module, data.pairs, job.folder, progress, resume, watch)
     return export_run(network, job, data.degradation, reported_samples(job, data.watched), job.folder)
 
 

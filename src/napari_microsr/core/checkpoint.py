@@ -1,0 +1,62 @@
+"""Whether a checkpoint is that of the training to be resumed."""
+
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from napari_microsr.core.fitting import Fit
+from napari_microsr.errors import JobError
+
+LAST = "last.ckpt"
+_AFRESH = "Start without resuming, under another name or with the settings of that run."
+
+
+def check_checkpoint(path: Path, module: Fit) -> None:
+    """Prove that a checkpoint can be resumed by a training.
+
+    Raises
+    ------
+    JobError
+        If it is missing, damaged, or of another network, other data or another number of steps.
+    """
+    if not path.is_file():
+        raise JobError(f"There is no checkpoint {path} to resume.", "Start without --resume.")
+    saved = _read(path)
+    found, needed = _shapes(saved["state_dict"]), _shapes(module.state_dict())
+    if found != needed:
+        names = sorted(name for name in found.keys() | needed.keys() if found.get(name) != needed.get(name))
+        raise JobError(
+            f"The checkpoint {path} is of another network: {len(names)} of its weights differ in name or"
+            f" shape ({names[0]}, ...).",
+            _AFRESH,
+        )
+    for what, wanted in module.identity.items():
+        was = saved.get("identity", {}).get(what, wanted)
+        if was != wanted:
+            raise JobError(f"The checkpoint {path} is of other {what}: {was}, not {wanted}.", _AFRESH)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        return {"state_dict": saved["state_dict"], "identity": saved.get("identity", {})}
+    except (
+        OSError,
+        pickle.UnpicklingError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+    ) as error:
+        reason = str(error).partition("\n")[0]
+        raise JobError(
+            f"The checkpoint {path} cannot be read ({reason}).", "Start without resuming."
+        ) from error
+
+
+def _shapes(state: dict[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in state.items()}
