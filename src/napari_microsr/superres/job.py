@@ -24,6 +24,7 @@ class UpscaleJob(Job):
 
     task: ClassVar[str] = "upscale"
     execution_fields: ClassVar[frozenset[str]] = frozenset({"output", "restart", "cluster"})
+    after_cancel: ClassVar[str] = "what is done is kept, and the same command resumes"
 
     source: str
     """Image to super-resolve: a TIFF, OME-TIFF, SVS, OME-Zarr, PNG or JPEG file."""
