@@ -63,6 +63,24 @@ def _residual_unet(**arguments: Any) -> nn.Module:
     return ResidualUNet(**arguments)
 
 
+def _srresnet(**arguments: Any) -> nn.Module:
+    from napari_microsr.superres.networks.srresnet import SRResNet
+
+    return SRResNet(**arguments)
+
+
+def _unet_generator(**arguments: Any) -> nn.Module:
+    from napari_microsr.superres.networks.unet_generator import UNetGenerator
+
+    return UNetGenerator(**arguments)
+
+
+def _swift_srgan(**arguments: Any) -> nn.Module:
+    from napari_microsr.superres.networks.swift_srgan import SwiftSRGAN
+
+    return SwiftSRGAN(**arguments)
+
+
 ARCHITECTURES = (
     Architecture("bicubic", _bicubic, "super-resolution", "Bicubic magnification, the baseline."),
     Architecture(
@@ -84,6 +102,24 @@ ARCHITECTURES = (
         "restoration",
         "PlacentaSR's U-Net, which predicts the detail that a blurred image of its size lacks.",
     ),
+    Architecture(
+        "srresnet-x4",
+        _srresnet,
+        "super-resolution",
+        "mSRGAN's generator: residual blocks with batch norm, then pixel shuffles.",
+    ),
+    Architecture(
+        "swift-srgan",
+        _swift_srgan,
+        "super-resolution",
+        "Swift-SRGAN's generator of separable convolutions, small and fast.",
+    ),
+    Architecture(
+        "unet-generator",
+        _unet_generator,
+        "restoration",
+        "MedImageRefine's small U-Net, which sharpens a digitally magnified image.",
+    ),
 )
 
 
@@ -97,6 +133,32 @@ def build_network(name: str, **arguments: Any) -> nn.Module:
     """
     known = {architecture.name: architecture.build for architecture in ARCHITECTURES}
     return build(known, name, arguments)
+
+
+def build_discriminator(name: str, **arguments: Any) -> nn.Module:
+    """Build a network that tells magnified images from true ones: "srgan", "unet" or "swift".
+
+    Raises
+    ------
+    ModelError
+        If there is no such network, or it does not take these arguments.
+    """
+    from napari_microsr.superres.networks.discriminators import DISCRIMINATORS
+
+    return build(DISCRIMINATORS, name, arguments)
+
+
+def build_feature_network(name: str, **arguments: Any) -> nn.Module:
+    """Build a network whose features compare images: "minivgg".
+
+    Raises
+    ------
+    ModelError
+        If there is no such network, or it does not take these arguments.
+    """
+    from napari_microsr.superres.networks.minivgg import MiniVGG
+
+    return build({"minivgg": MiniVGG}, name, arguments)
 
 
 def load_network(card: ModelCard, weights: Path | None) -> nn.Module:
