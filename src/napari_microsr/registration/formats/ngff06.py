@@ -82,14 +82,6 @@ def write(
     overviews = {overview.name: overview for overview in placements.overviews}
     places = {overview.name: str(i) for i, overview in enumerate(placements.overviews)}
 
-    def item(entry: FieldPlacement | OverviewInfo, source: ImageSource) -> Item:
-        if isinstance(entry, OverviewInfo):
-            return Item(placed(source, (pixel_um(entry),) * 2, entry.um), {"overview": entry.name})
-        overview = overviews[str(entry.overview)]
-        step = field_pixel_um(entry, overview)
-        source = laid(placed(source, (step, step), overview.um), _physical(entry, overview))
-        return Item(source, {"field": entry.name, "overview": overview.name})
-
     def scene(items: dict[str, Item]) -> dict[str, Any]:
         links = [
             _link(entry, group, places[str(entry.overview)], overviews[str(entry.overview)], items)
@@ -98,7 +90,7 @@ def write(
         ]
         return {"version": VERSION, "scene": {"coordinateTransformations": links}}
 
-    write_store(placements, path, scene, item, layout=SceneLayout, images=images, progress=progress)
+    write_store(placements, path, scene, _field_item, layout=SceneLayout, images=images, progress=progress)
     return lost(placements)
 
 
@@ -132,6 +124,12 @@ def read(path: Path, known: Placements | None = None) -> Placements:
             f"The scene of {path} does not lay fields on overviews ({error}).", "Export it again."
         ) from error
     return imported(placements, matrices, path)
+
+
+def _field_item(field: FieldPlacement, overview: OverviewInfo, source: ImageSource) -> Item:
+    step = field_pixel_um(field, overview)
+    source = laid(placed(source, (step, step), overview.um), _physical(field, overview))
+    return Item(source, {"field": field.name, "overview": overview.name})
 
 
 def _link(

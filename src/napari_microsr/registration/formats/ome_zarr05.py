@@ -44,15 +44,8 @@ def write(
     MicroSRError
         If no field has a place, an image cannot be read, or the store cannot be written.
     """
-    overviews = {overview.name: overview for overview in placements.overviews}
-
-    def item(entry: FieldPlacement | OverviewInfo, source: ImageSource) -> Item:
-        if isinstance(entry, OverviewInfo):
-            return Item(placed(source, (pixel_um(entry),) * 2, entry.um), {"overview": entry.name})
-        return _field_item(entry, overviews[str(entry.overview)], source)
-
     collection = {"version": VERSION, "bioformats2raw.layout": 3}
-    write_store(placements, path, lambda _: collection, item, images=images, progress=progress)
+    write_store(placements, path, lambda _: collection, _field_item, images=images, progress=progress)
     located = [field for field in placements.fields if field.matrix_yx is not None]
     turned = [field for field in located if corner_error(field, upright(field)) > SAME_PX]
     if not turned:

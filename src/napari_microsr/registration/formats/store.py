@@ -19,11 +19,11 @@ from napari_microsr.core.ome_zarr import Layout
 from napari_microsr.core.output import check_output, writing
 from napari_microsr.core.progress import Progress, SilentProgress
 from napari_microsr.errors import InputError
-from napari_microsr.registration.formats.exchange import found
+from napari_microsr.registration.formats.exchange import found, pixel_um
 from napari_microsr.registration.formats.files import read_json
 from napari_microsr.registration.formats.placements_json import from_document, to_document
 from napari_microsr.registration.geometry import Matrix
-from napari_microsr.registration.images import Images, image_of
+from napari_microsr.registration.images import Images, image_of, placed
 from napari_microsr.registration.placement import FieldPlacement, OverviewInfo, Placements
 from napari_microsr.registration.streaming import store_image
 
@@ -55,7 +55,7 @@ def write_store(
     placements: Placements,
     path: Path,
     ome: Callable[[dict[str, Item]], dict[str, Any]],
-    item: Callable[[FieldPlacement | OverviewInfo, ImageSource], Item],
+    field_item: Callable[[FieldPlacement, OverviewInfo, ImageSource], Item],
     *,
     layout: type[Layout] = Layout,
     images: Images | None = None,
@@ -71,8 +71,8 @@ def write_store(
         The store; it must not exist.
     ome : callable
         From the images by group to the store's OME metadata.
-    item : callable
-        From an overview or field and its image to what is stored of it.
+    field_item : callable
+        From a field, its overview and the field's image to what is stored of it.
     layout : type
         Metadata of each image.
     images, progress
@@ -86,7 +86,15 @@ def write_store(
         If the progress asked to stop; nothing is left.
     """
     check_output(path, restart=False)
-    items = {group: item(entry, image_of(entry, images)) for group, entry in groups(placements).items()}
+    overviews = {overview.name: overview for overview in placements.overviews}
+
+    def item(entry: FieldPlacement | OverviewInfo) -> Item:
+        source = image_of(entry, images)
+        if isinstance(entry, OverviewInfo):
+            return Item(placed(source, (pixel_um(entry),) * 2, entry.um), {"overview": entry.name})
+        return field_item(entry, overviews[str(entry.overview)], source)
+
+    items = {group: item(entry) for group, entry in groups(placements).items()}
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         for group, one in items.items():
