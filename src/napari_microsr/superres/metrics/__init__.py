@@ -170,7 +170,7 @@ def gmsd(image: Image, truth: Image, data_range: float = 255.0) -> float:
     Raises
     ------
     InputError
-        If the shapes differ or a side is below 6 pixels.
+        If the shapes differ or a side is below 8 pixels.
     """
     return _whole(perceptual.Gmsd(), "gmsd", image, truth, data_range)
 

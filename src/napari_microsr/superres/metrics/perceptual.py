@@ -11,8 +11,8 @@ _HAAR_C, _ALPHA = 30.0, 4.2
 _SCALES = (2, 4, 8)
 # NTSC's I and Q
 _CHROMA = np.array([[0.596, -0.274, -0.322], [0.211, -0.523, 0.312]])
-#: Smallest sides of an image that has a window: 3 and 8 pixels at half size.
-GMSD_PX, HAARPSI_PX = 6, 16
+#: Smallest sides of an image that has two windows of 3, or one of 8 pixels, at half size.
+GMSD_PX, HAARPSI_PX = 8, 16
 
 
 def _agreement(a: Floats, b: Floats, constant: float) -> Floats:
