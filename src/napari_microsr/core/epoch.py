@@ -85,7 +85,8 @@ class EpochLog:
 
     def begin(self, step: int) -> None:
         """Start at `step`: rows of a stopped run that lie after it are made anew."""
-        self.rows = [row for row in read_metrics(self.folder) if row["step"] <= step] if step else []
+        rows = read_metrics(self.folder) if step else []
+        self.rows = [{**row, "step": int(row["step"])} for row in rows if row["step"] <= step]
 
     def write(self, epoch: Epoch) -> None:
         """Add an epoch."""

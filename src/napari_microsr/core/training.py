@@ -65,10 +65,12 @@ class Report(Callback):  # type: ignore[misc]
         self.epochs = epochs
         self.progress = progress
         self.watch = watch
+        self.reported = 0
 
     def on_train_start(self, trainer: lightning.Trainer, module: Fit) -> None:
         """Take up the table of epochs."""
-        self.epochs.begin(trainer.global_step // module.updates)
+        self.reported = trainer.global_step // module.updates
+        self.epochs.begin(self.reported)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, module: Fit, *_: Any) -> None:
         """Report a step."""
@@ -76,10 +78,13 @@ class Report(Callback):  # type: ignore[misc]
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: Fit) -> None:
         """Report an epoch; the checkpoint follows."""
-        if not trainer.is_global_zero:
+        step = trainer.global_step // module.updates
+        # Lightning ends the epoch of a checkpoint once more when it resumes.
+        if not trainer.is_global_zero or step == self.reported:
             return
+        self.reported = step
         figures = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        epoch = Epoch(trainer.global_step // module.updates, self.steps, figures, module.pictures)
+        epoch = Epoch(step, self.steps, figures, module.pictures)
         self.epochs.write(epoch)
         if trainer.logger is not None:
             trainer.logger.log_metrics(figures, epoch.step)

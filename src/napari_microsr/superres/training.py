@@ -1,7 +1,7 @@
 """Training of super-resolution and restoration networks from folders of sharp images."""
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -10,10 +10,16 @@ from napari_microsr.core.progress import Progress
 from napari_microsr.core.training_job import TrainingOptions
 from napari_microsr.errors import JobError
 from napari_microsr.superres.data_options import DataOptions
+from napari_microsr.superres.loss_options import LossOptions
 from napari_microsr.superres.registry import build_network
 
+if TYPE_CHECKING:
+    from torch import nn
 
-class TrainJob(DataOptions, TrainingOptions):
+    from napari_microsr.core.fitting import Fit, Loss, Schedule, Validate
+
+
+class TrainJob(DataOptions, LossOptions, TrainingOptions):
     """Settings of one training. Lengths in pixels are those of the network's input."""
 
     task: ClassVar[str] = "train"
@@ -23,8 +29,6 @@ class TrainJob(DataOptions, TrainingOptions):
 
     architecture: str
     """Name of the network, see `microsr models`."""
-    loss: str = "charbonnier"
-    """Pixel loss."""
     steps: int = Field(ge=1)
     """Optimiser steps."""
     learning_rate: float = Field(default=2e-3, gt=0)
@@ -57,26 +61,84 @@ def train(job: TrainJob, progress: Progress, resume: bool = False, watch: Watch 
     """
     import torch
 
-    from napari_microsr.core.fitting import Fit
     from napari_microsr.core.training import fit
     from napari_microsr.superres.datasets import open_training_data
     from napari_microsr.superres.export import export_run, reported_samples
-    from napari_microsr.superres.losses import LOSSES
+    from napari_microsr.superres.losses import make_loss
     from napari_microsr.superres.validation import Validation
 
-    _check_name(job.loss, LOSSES, "loss")
-    schedule = job.schedule(job.steps, job.learning_rate)
+    schedule, loss = job.schedule(job.steps, job.learning_rate), make_loss(job)
     data = open_training_data(job, job.arguments.get("channels", 3), job.seed)
     validate = Validation(data.watched, job.show)
     # The host's random numbers go on after the training as if it had not been.
     with torch.random.fork_rng():
         torch.manual_seed(job.seed)
         network = build_network(job.architecture, **job.arguments)
-        module = Fit(network, LOSSES[job.loss], schedule, validate, {"data": data.summary})
+        if job.start is not None:
+            load_start(network, job)
+        module = make_fit(job, network, loss, schedule, validate, {"data": data.summary})
         fit(module, data.pairs, job.folder, progress, resume, watch)
     return export_run(network, job, data.degradation, reported_samples(job, data.watched), job.folder)
 
 
-def _check_name(name: str, table: dict[str, Any], what: str) -> None:
-    if name not in table:
-        raise JobError(f"There is no {what} named {name!r}.", f"Known are {', '.join(table)}.")
+def load_start(network: "nn.Module", job: TrainJob) -> None:
+    """Load the weights of the network that the training goes on from.
+
+    Raises
+    ------
+    JobError
+        If it is another network.
+    ModelError
+        If it is missing or damaged.
+    """
+    from napari_microsr.core.networks import load_weights
+    from napari_microsr.core.weights import find
+
+    card, weights = find(str(job.start))
+    if card.architecture != job.architecture:
+        raise JobError(
+            f"The network to start from, {card.id}, is a {card.architecture}, not a {job.architecture}.",
+            f"Set architecture: {card.architecture} and arguments: {card.arguments}, or another start.",
+        )
+    load_weights(network, card, weights)
+
+
+def make_fit(
+    job: TrainJob,
+    network: "nn.Module",
+    loss: "Loss",
+    schedule: "Schedule",
+    validate: "Validate",
+    identity: dict[str, str],
+) -> "Fit":
+    """Return what is to be fitted: with a discriminator where the job weighs one.
+
+    Raises
+    ------
+    JobError
+        If there is no such discriminator.
+    """
+    from napari_microsr.core.fitting import Fit
+    from napari_microsr.superres.adversarial import GAMES, AdversarialFit
+    from napari_microsr.superres.networks.discriminators import DISCRIMINATORS
+
+    if not job.adversarial_weight:
+        return Fit(network, loss, schedule, validate, identity)
+    if job.discriminator not in DISCRIMINATORS:
+        raise JobError(
+            f"There is no discriminator named {job.discriminator!r}.",
+            f"Known are {', '.join(DISCRIMINATORS)}.",
+        )
+    return AdversarialFit(
+        network,
+        loss,
+        schedule,
+        validate,
+        identity,
+        discriminator=DISCRIMINATORS[job.discriminator](channels=job.arguments.get("channels", 3)),
+        game=GAMES[job.adversarial],
+        weight=job.adversarial_weight,
+        rate=job.discriminator_rate,
+        critic_steps=job.critic_steps,
+        penalty=job.gradient_penalty if job.adversarial == "wgan-gp" else 0.0,
+    )
