@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-def build(known: Mapping[str, Callable[..., nn.Module]], name: str, arguments: dict[str, Any]) -> nn.Module:
-    """Build the network `name` of the `known` ones with random weights.
+def build(
+    known: Mapping[str, Callable[..., nn.Module]],
+    name: str,
+    arguments: dict[str, Any],
+    kind: str = "network",
+) -> nn.Module:
+    """Build the network `name` of the `known` ones, which are of a `kind`, with random weights.
 
     Raises
     ------
@@ -22,9 +27,7 @@ def build(known: Mapping[str, Callable[..., nn.Module]], name: str, arguments: d
         If there is no such network, or it does not take these arguments.
     """
     if name not in known:
-        raise ModelError(
-            f"There is no network named {name!r} for this task.", f"Known are {', '.join(known)}."
-        )
+        raise ModelError(f"There is no {kind} named {name!r}.", f"Known are {', '.join(known)}.")
     try:
         return known[name](**arguments)
     except TypeError as error:

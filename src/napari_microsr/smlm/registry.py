@@ -42,7 +42,7 @@ def build_network(name: str, **arguments: Any) -> nn.Module:
     ModelError
         If there is no such network, or it does not take these arguments.
     """
-    return build(NETWORKS, name, arguments)
+    return build(NETWORKS, name, arguments, "network that localises")
 
 
 def load_network(card: ModelCard, weights: Path | None) -> nn.Module:
