@@ -277,11 +277,17 @@ def open_image(path: str | os.PathLike[str]) -> ImageSource:
     place = Path(path).expanduser().absolute()
     image = read_file(place)
     return ImageSource.from_array(
-        image.array, axes=image.axes, rgb=image.rgb, placement=image.placement, name=_name(place), path=place
+        image.array,
+        axes=image.axes,
+        rgb=image.rgb,
+        placement=image.placement,
+        name=name_of(place),
+        path=place,
     )
 
 
-def _name(path: Path) -> str:
+def name_of(path: Path) -> str:
+    """Return the name of an image: that of its file without the ending, also where it has two."""
     return path.name.removesuffix(path.suffix).removesuffix(".ome") or path.name
 
 

@@ -5,8 +5,32 @@ import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
 
 from napari_microsr.errors import OutputError
+
+
+def store_name(path: Path) -> Path:
+    """Return the path of an OME-Zarr store: one that is named otherwise gets the ending."""
+    return path if path.suffix == ".zarr" else path.with_name(path.name + ".ome.zarr")
+
+
+#: Field of a job whose output is a store.
+StorePath = Annotated[Path, AfterValidator(store_name)]
+
+
+def check_free(path: Path, *, restart: bool | None) -> None:
+    """Refuse an output that is there already, unless it is to be replaced (None: it cannot be).
+
+    Raises
+    ------
+    OutputError
+    """
+    if path.exists() and not restart:
+        remedy = "remove it" if restart is None else "restart to replace it"
+        raise OutputError(f"{path} exists already.", f"Give another output, or {remedy}.")
 
 
 def check_output(path: Path, *, restart: bool) -> None:
@@ -20,11 +44,8 @@ def check_output(path: Path, *, restart: bool) -> None:
         raise OutputError(
             f"The output {path} is not an OME-Zarr name.", "Give a name that ends in .ome.zarr."
         )
-    if not path.exists():
-        return
-    if not restart:
-        raise OutputError(f"{path} exists already.", "Give another output, or restart to replace it.")
-    if not made_here(path):
+    check_free(path, restart=restart)
+    if path.exists() and not made_here(path):
         raise OutputError(
             f"{path} was not written by napari-microsr and is not replaced.",
             "Give another output, or move it away yourself.",
@@ -49,7 +70,7 @@ def writing(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise OutputError(
                 f"The disk is full while writing {path}.",
-                "Free some space and run the same command again: it resumes where it stopped.",
+                "Free some space and run the same command again.",
             ) from error
         raise OutputError(
             f"{path} cannot be written ({error.strerror or error}).",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
 
-from napari_microsr.core.image import ImageSource, open_image
+from napari_microsr.core.image import ImageSource, name_of, open_image
 from napari_microsr.errors import InputError
 
 #: What a folder is searched for.
@@ -120,16 +120,12 @@ def find_files(places: Sequence[str]) -> list[Path]:
 
 def from_files(paths: Sequence[Path], um: float | None) -> list[Input]:
     """Return files as images, not opened yet, all with a pixel size that was given or None."""
-    return _named([Input(_stem(path), path, um=um) for path in paths])
+    return _named([Input(name_of(path), path, um=um) for path in paths])
 
 
 def from_sources(sources: Sequence[ImageSource], um: float | None) -> list[Input]:
     """Return open images as `from_files` does files."""
     return _named([Input(source.name, source.path, source, um) for source in sources])
-
-
-def _stem(path: Path) -> str:
-    return path.name.removesuffix(path.suffix).removesuffix(".ome") or path.name
 
 
 def _named(inputs: list[Input]) -> list[Input]:

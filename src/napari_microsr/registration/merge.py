@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from napari_microsr.core.image import ImageSource
 from napari_microsr.core.job import Job
-from napari_microsr.core.output import check_output
+from napari_microsr.core.output import StorePath, check_output
 from napari_microsr.core.progress import Progress, SilentProgress
 from napari_microsr.errors import InputError
 from napari_microsr.registration.formats import read_placements
@@ -28,7 +28,7 @@ class MergeJob(Job):
 
     placements: Path
     """File of placements that a registration wrote, NAME.json."""
-    output: Path
+    output: StorePath
     """Folder of the result, an OME-Zarr store NAME.ome.zarr."""
     overview: str | None = None
     """Name of the overview to fill, where there are several."""
@@ -42,11 +42,6 @@ class MergeJob(Job):
     """Merge the uncertain fields too."""
     restart: bool = False
     """Replace a finished or unfinished result of that name instead of resuming it."""
-
-    @field_validator("output")
-    @classmethod
-    def _name_the_store(cls, output: Path) -> Path:
-        return output if output.suffix == ".zarr" else output.with_name(output.name + ".ome.zarr")
 
 
 def merge(

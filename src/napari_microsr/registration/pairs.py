@@ -9,9 +9,9 @@ from typing import ClassVar
 from pydantic import Field
 
 from napari_microsr.core.job import Job
-from napari_microsr.core.output import writing
+from napari_microsr.core.output import check_free, writing
 from napari_microsr.core.progress import Progress, SilentProgress
-from napari_microsr.errors import InputError, OutputError
+from napari_microsr.errors import InputError
 from napari_microsr.registration.formats import read_placements
 from napari_microsr.registration.formats.files import file_stems
 from napari_microsr.registration.images import Images, image_of
@@ -83,8 +83,7 @@ def export_pairs(
     from napari_microsr.registration.pairing import make_pair, write_pair
 
     progress = progress or SilentProgress()
-    if job.output.exists():
-        raise OutputError(f"{job.output} exists already.", "Give another folder, or remove it.")
+    check_free(job.output, restart=None)
     placements = placements or read_placements(job.placements)
     info = overview_of(placements, job.overview)
     fields = chosen(placements, info, job.uncertain)

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from napari_microsr.core.output import writing
+from napari_microsr.core.output import check_free, writing
 from napari_microsr.core.progress import Progress, SilentProgress
-from napari_microsr.errors import OutputError
 from napari_microsr.smlm.table_job import TableJob
 
 if TYPE_CHECKING:
@@ -68,8 +67,7 @@ def correct_drift(
     from napari_microsr.smlm.job import check_table
 
     check_table(job.output, restart=job.restart)
-    if job.curve.exists() and not job.restart:
-        raise OutputError(f"{job.curve} exists already.", "Give another output, or restart to replace it.")
+    check_free(job.curve, restart=job.restart)
     table = job.read() if table is None else table
     drift = estimate_drift(table, job.method, job.segment_frames, progress or SilentProgress())
     corrected = drift.correct(table)

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from napari_microsr.core.image import ImageSource, open_image
 from napari_microsr.core.job import Job
+from napari_microsr.core.output import check_free
 from napari_microsr.core.progress import Progress, SilentProgress
 from napari_microsr.errors import JobError, OutputError
 from napari_microsr.smlm.camera import Camera
@@ -174,5 +175,4 @@ def check_table(path: Path, *, restart: bool) -> None:
             f"{path} is no table of localisations by its name.",
             f"Give it one of the endings {', '.join(endings)}.",
         )
-    if path.exists() and not restart:
-        raise OutputError(f"{path} exists already.", "Give another output, or restart to replace it.")
+    check_free(path, restart=restart)

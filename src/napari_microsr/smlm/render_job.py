@@ -7,10 +7,9 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from napari_microsr.core.image import ImageSource
-from napari_microsr.core.output import check_output, writing
+from napari_microsr.core.output import check_free, check_output, store_name, writing
 from napari_microsr.core.placement import Placement
 from napari_microsr.core.progress import Progress, SilentProgress
-from napari_microsr.errors import OutputError
 from napari_microsr.smlm.table_job import TableJob
 
 if TYPE_CHECKING:
@@ -40,8 +39,7 @@ class RenderJob(TableJob):
     @field_validator("output")
     @classmethod
     def _name_the_store(cls, output: Path) -> Path:
-        known = output.suffix.lower() in (".zarr", *TIFF)
-        return output if known else output.with_name(output.name + ".ome.zarr")
+        return output if output.suffix.lower() in TIFF else store_name(output)
 
 
 def render(job: RenderJob, *, table: "Localizations | None" = None, progress: Progress | None = None) -> Path:
@@ -73,8 +71,8 @@ def render(job: RenderJob, *, table: "Localizations | None" = None, progress: Pr
     tiff = job.output.suffix.lower() in TIFF
     if not tiff:
         check_output(job.output, restart=job.restart)
-    elif job.output.exists() and not job.restart:
-        raise OutputError(f"{job.output} exists already.", "Give another output, or restart to replace it.")
+    else:
+        check_free(job.output, restart=job.restart)
     table = job.read() if table is None else table
     canvas = Canvas.over(table, job.pixel_nm)
     if tiff:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from napari_microsr.core.job import Job
-from napari_microsr.core.output import check_output, writing
+from napari_microsr.core.output import check_free, check_output, writing
 from napari_microsr.core.progress import Progress, SilentProgress
-from napari_microsr.errors import JobError, MicroSRError, OutputError
+from napari_microsr.errors import JobError, MicroSRError
 from napari_microsr.smlm.camera import Camera
 from napari_microsr.smlm.localizations import Localizations, check_pixel_nm
 from napari_microsr.smlm.psf import Psf
@@ -157,8 +157,7 @@ def simulate(job: SimulateJob, *, progress: Progress | None = None) -> Localizat
     if job.output.suffix == ".zarr":
         check_output(job.output, restart=job.restart)
     for path in (job.output, job.truth):
-        if path.exists() and not job.restart:
-            raise OutputError(f"{path} exists already.", "Give another output, or restart to replace it.")
+        check_free(path, restart=job.restart)
     rng = np.random.default_rng(job.seed)
     truth = draw_truth(rng, job)
     background = draw_background(rng, 1, truth.shape_yx, job.scene())

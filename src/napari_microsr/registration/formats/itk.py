@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_microsr.core.output import writing
-from napari_microsr.errors import InputError, OutputError
+from napari_microsr.core.output import check_free, writing
+from napari_microsr.errors import InputError
 from napari_microsr.registration.formats.exchange import (
     SWAP,
     field_pixel_um,
@@ -43,8 +43,7 @@ def write(placements: Placements, path: Path) -> list[str]:
     OutputError
         If something is there already, or the folder cannot be written.
     """
-    if path.exists():
-        raise OutputError(f"{path} exists already.", "Give another folder, or remove it.")
+    check_free(path, restart=None)
     stems = file_stems(field.name for field in placements.fields)
     texts = {stems[f.name]: _text(f, overview, matrix) for f, overview, matrix in found(placements)}
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
