@@ -1,20 +1,18 @@
 """The dock widget Localise."""
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
 from qtpy.QtCore import QEvent
-from qtpy.QtWidgets import QLabel, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
-from napari_microsr.errors import InputError, JobError, MicroSRError
+from napari_microsr.errors import MicroSRError
 from napari_microsr.smlm.camera import Camera
 from napari_microsr.smlm.job import LocalizeJob, localize
 from napari_microsr.smlm.localizations import Localizations, check_pixel_nm
 from napari_microsr.smlm.registry import GAUSSIAN_MLE
-from napari_microsr.widgets.form import form_layout, tooltip
-from napari_microsr.widgets.job_widget import JobWidget
+from napari_microsr.widgets.layer_job_widget import LayerJobWidget
 from napari_microsr.widgets.layer_picker import LayerPicker
 from napari_microsr.widgets.layers import as_file, file_of, unchanged_file
 from napari_microsr.widgets.localise_camera import CameraPicker, estimate_text
@@ -42,7 +40,7 @@ METHODS = {
 }
 
 
-class LocaliseWidget(JobWidget):
+class LocaliseWidget(LayerJobWidget):
     """Localise the single molecules of a stack, with an image that grows while you watch.
 
     Parameters
@@ -59,16 +57,12 @@ class LocaliseWidget(JobWidget):
         "last_frame",
     )  # fmt: skip
     hidden = ("qe", "refine", "block_frames", "device")
-    choices = {"device": ("auto", "cpu", "cuda", "mps")}  # noqa: RUF012 - see the base
+    nothing = "There is no stack of frames."
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
-        self._viewer = viewer
         self._then: Callable[[Any], str] | None = None
         self._fresh = False
-        super().__init__()
-        self.list_layers()
-        for event in (viewer.layers.events.inserted, viewer.layers.events.removed):
-            event.connect(self.list_layers)
+        super().__init__(viewer)
 
     def event(self, event: QEvent) -> bool:
         """End trying, too, when napari takes the widget out of its dock."""
@@ -78,18 +72,8 @@ class LocaliseWidget(JobWidget):
 
     def build(self, layout: QVBoxLayout) -> None:
         """Add the pickers of stack and model; the camera's follows when there is a form to fill."""
-        self.layer_box = LayerPicker("Stack of camera frames, one after another along its first axis.")
-        self.models = ModelPicker(("localization",), METHODS)
-        self.models.setToolTip(tooltip(LocalizeJob.model_fields["model"].description or ""))
-        self.warning = QLabel()
-        self.warning.setWordWrap(True)
-        self.warning.hide()
-        top = QWidget()
-        self.rows = form_layout(top)
-        self.labels.add_row(self.rows, "Stack", self.layer_box)
-        self.labels.add_row(self.rows, "Model", self.models)
-        self.rows.addRow(self.warning)
-        layout.addWidget(top)
+        layers = LayerPicker("Stack of camera frames, one after another along its first axis.")
+        self.add_pickers(layout, "Stack", layers, ModelPicker(("localization",), METHODS))
         self.results = Results(self._viewer, self.compute, self.say, self)
         self.overlay = FrameOverlay(self._viewer, self._stack_and_job, self)
 
@@ -113,45 +97,44 @@ class LocaliseWidget(JobWidget):
         return self.tabs
 
     def _connect(self) -> None:
-        self.layer_box.currentIndexChanged.connect(self._chosen)
-        self.models.changed.connect(self._suggest)
+        self.layer_box.currentIndexChanged.connect(self.chosen)
+        self.models.changed.connect(self.suggest)
         self.models.changed.connect(self.overlay.changed)
         self.camera.estimate.connect(self._estimate_camera)
         for form in (self.form, self.advanced):
             form.changed.connect(self.overlay.changed)
 
-    @property
-    def layer(self) -> Image | None:
-        """The chosen layer."""
-        return self.layer_box.layer
+    def offers(self, layer: Image) -> bool:
+        """Leave out what was drawn of localisations."""
+        return not is_rendered(layer)
 
-    def list_layers(self, _event: object = None) -> None:
-        """Offer the viewer's images, but those drawn of localisations."""
-        images = [it for it in self._viewer.layers if isinstance(it, Image)]
-        stacks = [it for it in images if not is_rendered(it)]
-        if self.layer_box.offer(stacks, self._viewer.layers.selection.active):
-            self._chosen()
+    def look_at(self, layer: Image | None) -> Sequence[str]:
+        """Take what the layer knows of itself, and say what speaks against it."""
+        self.camera.look_at(layer)
+        self.overlay.changed()
+        if layer is None:
+            return ()
+        try:
+            stack_from_layer(layer)
+            known = pixel_nm_of(layer)
+            if known is None:
+                doubt = pixel_size_doubt(layer, self.form.get()["pixel_nm"] or 1.0)
+                return (doubt,) if doubt else ()
+        except MicroSRError as error:
+            return (str(error),)
+        self.form.put({"pixel_nm": known})
+        return ()
 
     def job(self) -> LocalizeJob:
         """Return the job that the form describes."""
-        layer = self._needed_layer()
-        if not self.models.get():
-            raise JobError("There is no model chosen.", "Choose one from the list, or a file of weights.")
-        settings = {**self.form.get(), **self.advanced.get()}
-        check_pixel_nm(settings["pixel_nm"])
-        return LocalizeJob.parse(
-            {
-                "source": file_of(layer) or layer.name,
-                "output": self.output.get(),
-                "model": self.models.get(),
-                "restart": self.output.replace.get(),
-                **settings,
-            }
-        )
+        if self.layer is not None:
+            check_pixel_nm(self.form.get()["pixel_nm"])
+        job: LocalizeJob = super().job()
+        return job
 
     def work(self, job: Any) -> Callable[[Task], Any]:
         """Return the run; what it needs of the layer is taken now, in the main thread."""
-        layer = self._needed_layer()
+        layer = self.needed_layer
         give_pixel_size(self._viewer, layer, job.pixel_nm)
         source, path = stack_from_layer(layer), file_of(layer)
         self.attempt.button.setChecked(False)
@@ -187,7 +170,7 @@ class LocaliseWidget(JobWidget):
         if table is None and self._fresh:
             return "Cancelled." if task.cancelled else ""
         self.results.finish(table)
-        self._suggest()
+        self.suggest()
         if table is not None:
             return f"Done: {len(table):,} localisations in {self._run_on[1]}"
         stopped = "Cancelled. " if task.cancelled else ""
@@ -214,39 +197,22 @@ class LocaliseWidget(JobWidget):
 
     def command(self) -> str:
         """Return the command line of the form's job, where the stack is a file that the command can open."""
-        unchanged_file(self._needed_layer())
+        unchanged_file(self.needed_layer)
         return super().command()
 
     def settings(self) -> dict[str, Any]:
         """Return what to keep for the next time: all but input, output and frames."""
-        kept = {**super().settings(), "model": self.models.get()}
-        return {name: value for name, value in kept.items() if not name.endswith("_frame")}
-
-    def restore(self, settings: dict[str, Any]) -> None:
-        """Show kept settings; an empty dict shows the defaults."""
-        super().restore(settings)
-        self.models.put(str(settings.get("model", LocalizeJob.model_fields["model"].default)))
-        if not settings:
-            self.output.reset()
-            self._chosen()
+        return {name: value for name, value in super().settings().items() if not name.endswith("_frame")}
 
     def _stack_and_job(self) -> tuple[Image, LocalizeJob]:
-        layer, job = self._needed_layer(), self.job()
+        layer, job = self.needed_layer, self.job()
         give_pixel_size(self._viewer, layer, job.pixel_nm)
         # The frame in view may lie outside the range.
         return layer, job.model_copy(update={"first_frame": 0, "last_frame": None})
 
-    def _needed_layer(self) -> Image:
-        layer = self.layer
-        if layer is None:
-            raise InputError(
-                "There is no stack of frames.", "Open one, or File > Open Sample > MicroSR, then run again."
-            )
-        return layer
-
     def _estimate_camera(self) -> None:
         try:
-            source = stack_from_layer(self._needed_layer())
+            source = stack_from_layer(self.needed_layer)
         except MicroSRError as error:
             self.say(str(error))
             return
@@ -257,31 +223,3 @@ class LocaliseWidget(JobWidget):
             return estimate_text(camera)
 
         self.compute("Estimate the camera", lambda task: estimate(source, em_gain), take)
-
-    def _chosen(self) -> None:
-        """Take what the layer knows of itself, say what speaks against it, and suggest an output."""
-        layer = self.layer
-        self.camera.look_at(layer)
-        messages: list[str] = []
-        if layer is not None:
-            try:
-                stack_from_layer(layer)
-                known = pixel_nm_of(layer)
-                if known is not None:
-                    self.form.put({"pixel_nm": known})
-                elif doubt := pixel_size_doubt(layer, self.form.get()["pixel_nm"] or 1.0):
-                    messages.append(doubt)
-            except MicroSRError as error:
-                messages = [str(error)]
-        self.warning.setText("\n".join(f"⚠ {message}" for message in messages))
-        self.warning.setVisible(bool(messages))
-        self._suggest()
-        self.overlay.changed()
-
-    def _suggest(self) -> None:
-        layer, model = self.layer, self.models.get()
-        if layer is None or not model:
-            return
-        path = layer.source.path
-        folder = Path(path).absolute().parent if path else Path.home()
-        self.output.suggest(folder, f"{layer.name}-{Path(model).stem}")

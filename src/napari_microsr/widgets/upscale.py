@@ -1,18 +1,18 @@
 """The dock widget Super-resolve."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QVBoxLayout
 
 from napari_microsr.core.image import open_image
-from napari_microsr.errors import InputError, JobError, MicroSRError
+from napari_microsr.errors import MicroSRError
 from napari_microsr.superres.job import UpscaleJob, upscale
 from napari_microsr.superres.suitability import check_channels, mismatches
-from napari_microsr.widgets.form import CheckBox, form_layout, tooltip
-from napari_microsr.widgets.job_widget import JobWidget
+from napari_microsr.widgets.form import CheckBox, tooltip
+from napari_microsr.widgets.layer_job_widget import LayerJobWidget
 from napari_microsr.widgets.layer_picker import LayerPicker
 from napari_microsr.widgets.layers import as_file, file_of, source_from_layer, unchanged_file, visible_region
 from napari_microsr.widgets.live import Content, LiveResult
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import napari
 
 
-class UpscaleWidget(JobWidget):
+class UpscaleWidget(LayerJobWidget):
     """Super-resolve an image layer tile by tile into a layer that fills while you watch.
 
     Parameters
@@ -38,70 +38,40 @@ class UpscaleWidget(JobWidget):
     purpose = "Enlarge or restore an image with a network, tile by tile, into an OME-Zarr store."
     shown = ("residual",)
     hidden = ("device", "precision", "tile_px")
-    choices = {"device": ("auto", "cpu", "cuda", "mps")}  # noqa: RUF012 - see the base
+    nothing = "There is no image layer."
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
-        self._viewer = viewer
         self._live: LiveResult | None = None
-        super().__init__()
+        super().__init__(viewer)
         self.form.layout().addRow(self.visible_first)
-        self.list_layers()
-        events = viewer.layers.events
-        for event in (events.inserted, events.removed, events.reordered):
-            event.connect(self.list_layers)
 
     def build(self, layout: QVBoxLayout) -> None:
         """Add the pickers of layer, model and output."""
-        self.layer_box = LayerPicker("Image layer to super-resolve; of a pyramid the finest level.")
-        self.models = ModelPicker(("super-resolution", "restoration"))
-        self.models.setToolTip(tooltip(UpscaleJob.model_fields["model"].description or ""))
-        self.warning = QLabel()
-        self.warning.setWordWrap(True)
-        self.warning.hide()
-        top = QWidget()
-        rows = form_layout(top)
-        self.labels.add_row(rows, "Layer", self.layer_box)
-        self.labels.add_row(rows, "Model", self.models)
-        rows.addRow(self.warning)
-        layout.addWidget(top)
+        layers = LayerPicker("Image layer to super-resolve; of a pyramid the finest level.")
+        self.add_pickers(layout, "Layer", layers, ModelPicker(("super-resolution", "restoration")))
         self.output = OutputPicker(self.labels)
         layout.addWidget(self.output)
         self.visible_first = CheckBox(self.labels.mark("Visible region first"))
         self.visible_first.setObjectName("visible_first")
         self.visible_first.setToolTip(tooltip("Begin with the tiles that the canvas shows."))
-        self.layer_box.currentIndexChanged.connect(self._chosen)
-        self.models.changed.connect(self._chosen)
+        self.layer_box.currentIndexChanged.connect(self.chosen)
+        self.models.changed.connect(self.chosen)
 
-    @property
-    def layer(self) -> Image | None:
-        """The chosen layer."""
-        return self.layer_box.layer
-
-    def list_layers(self, _event: object = None) -> None:
-        """Offer the viewer's image layers; results of runs are offered too."""
-        images = [layer for layer in self._viewer.layers if isinstance(layer, Image)]
-        if self.layer_box.offer(images, self._viewer.layers.selection.active):
-            self._chosen()
-
-    def job(self) -> UpscaleJob:
-        """Return the job that the form describes."""
-        layer = self._needed_layer()
-        if not self.models.get():
-            raise JobError("There is no model chosen.", "Choose one from the list, or a file of weights.")
-        return UpscaleJob.parse(
-            {
-                "source": file_of(layer) or layer.name,
-                "output": self.output.get(),
-                "model": self.models.get(),
-                "restart": self.output.replace.get(),
-                **self.form.get(),
-                **self.advanced.get(),
-            }
-        )
+    def look_at(self, layer: Image | None) -> Sequence[str]:
+        """Say whether layer and model go together."""
+        card = self.models.card
+        if layer is None or card is None:
+            return ()
+        try:
+            source = source_from_layer(layer)
+            check_channels(card, source)
+            return mismatches(card, source)
+        except MicroSRError as error:
+            return (str(error),)
 
     def work(self, job: Any) -> Callable[[Task], Any]:
         """Return the run; what it needs of layer and viewer is taken now, in the main thread."""
-        layer = self._needed_layer()
+        layer = self.needed_layer
         source, path = source_from_layer(layer), file_of(layer)
         visible = visible_region(self._viewer, layer, source) if self.visible_first.get() else None
         style = _style(layer)
@@ -139,7 +109,7 @@ class UpscaleWidget(JobWidget):
         if live is not None:
             live.finish(finished)
         kept = live is not None and not paths
-        self._suggest()
+        self.suggest()
         if paths:
             return "Done: " + ", ".join(map(str, paths))
         stopped = "Cancelled. " if task.cancelled else ""
@@ -148,7 +118,7 @@ class UpscaleWidget(JobWidget):
     def copy_command(self) -> None:
         """Put the command on the clipboard, where the layer is a file that the command can open."""
         try:
-            layer = self._needed_layer()
+            layer = self.needed_layer
             shown = source_from_layer(layer)
             path = unchanged_file(layer).path or ""
         except MicroSRError as error:
@@ -160,47 +130,12 @@ class UpscaleWidget(JobWidget):
 
     def settings(self) -> dict[str, Any]:
         """Return what to keep for the next time: all but input and output."""
-        return {**super().settings(), "model": self.models.get(), "visible_first": self.visible_first.get()}
+        return {**super().settings(), "visible_first": self.visible_first.get()}
 
     def restore(self, settings: dict[str, Any]) -> None:
         """Show kept settings; an empty dict shows the defaults."""
         super().restore(settings)
-        self.models.put(str(settings.get("model", UpscaleJob.model_fields["model"].default)))
         self.visible_first.put(settings.get("visible_first", True) is True)
-        if not settings:
-            self.output.reset()
-            self._suggest()
-
-    def _needed_layer(self) -> Image:
-        layer = self.layer
-        if layer is None:
-            raise InputError(
-                "There is no image layer.", "Open an image, or File > Open Sample > MicroSR, then run again."
-            )
-        return layer
-
-    def _chosen(self) -> None:
-        """Say whether layer and model go together, and where the result would go."""
-        layer, card = self.layer, self.models.card
-        messages: list[str] = []
-        if layer is not None and card is not None:
-            try:
-                source = source_from_layer(layer)
-                check_channels(card, source)
-                messages = mismatches(card, source)
-            except MicroSRError as error:
-                messages = [str(error)]
-        self.warning.setText("\n".join(f"⚠ {message}" for message in messages))
-        self.warning.setVisible(bool(messages))
-        self._suggest()
-
-    def _suggest(self) -> None:
-        layer, model = self.layer, self.models.get()
-        if layer is None or not model:
-            return
-        path = layer.source.path
-        folder = Path(path).absolute().parent if path else Path.home()
-        self.output.suggest(folder, f"{layer.name}-{Path(model).stem}")
 
 
 def _style(layer: Image) -> dict[str, Any]:
