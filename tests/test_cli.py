@@ -109,7 +109,7 @@ def test_ctrl_c_is_a_cancel_and_the_same_command_resumes(tmp_path, rng):
     ("task", "said"),
     [
         (DriftJob, "cancelled; nothing is kept."),
-        (TrainJob, "cancelled; the last checkpoint is kept, and --resume continues from it."),
+        (TrainJob, "cancelled; the last checkpoint is kept, and a run that resumes continues from it."),
     ],
 )
 def test_a_cancel_says_what_is_left(task, said, tmp_path, monkeypatch, capsys):

@@ -19,7 +19,7 @@ class TrainingOptions(Job):
     execution_fields: ClassVar[frozenset[str]] = frozenset(
         {"out", "device", "devices", "workers", "tensorboard"}
     )
-    after_cancel: ClassVar[str] = "the last checkpoint is kept, and --resume continues from it"
+    after_cancel: ClassVar[str] = "the last checkpoint is kept, and a run that resumes continues from it"
 
     name: str = Field(pattern=r"^[\w.+-]+$")
     """Id of the network: NAME.safetensors and NAME.json are written."""

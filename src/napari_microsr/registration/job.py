@@ -39,6 +39,7 @@ class RegisterJob(RegisterOptions):
     """Settings of a registration."""
 
     execution_fields: ClassVar[frozenset[str]] = frozenset({"output"})
+    after_cancel: ClassVar[str] = "the fields found so far are kept"
 
     overviews: list[str] = Field(min_length=1)
     """Images of the slide at low magnification: files, folders or patterns. Each field is tried on all."""

@@ -260,7 +260,9 @@ class JobWidget(QWidget):
         self.bar.setTextVisible(True)
         self.bar.hide()
         self.button = QPushButton("&Run")
-        self.button.setToolTip(tooltip("Start, or stop after the tile in hand; what is done is kept."))
+        self.button.setToolTip(
+            tooltip(f"Start, or cancel after the step in hand: {self.job_class.after_cancel}.")
+        )
         self.button.clicked.connect(self.run_or_cancel)
         self.copy_button = QPushButton("C&opy as command")
         self.copy_button.setToolTip(tooltip("Copy the command line that does the same without napari."))

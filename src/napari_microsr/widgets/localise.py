@@ -56,7 +56,7 @@ class LocaliseWidget(LayerJobWidget):
         "pixel_nm", "offset", "gain", "em_gain", "read_noise_e", "psf_sigma_px", "threshold", "first_frame",
         "last_frame",
     )  # fmt: skip
-    hidden = ("qe", "refine", "block_frames", "device")
+    hidden = ("qe", "keep_mixed", "refine", "block_frames", "device")
     nothing = "There is no stack of frames."
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
