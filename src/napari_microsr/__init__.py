@@ -10,6 +10,7 @@ from typing import Any
 __version__ = version("napari-microsr")
 
 _PUBLIC = {
+    "EvaluateJob": "superres.evaluate_job",
     "ImageSource": "core.image",
     "Localizations": "smlm.localizations",
     "LocalizeJob": "smlm.job",
@@ -18,6 +19,7 @@ _PUBLIC = {
     "PairsJob": "registration.pairs",
     "RegisterJob": "registration.job",
     "UpscaleJob": "superres.job",
+    "evaluate": "superres.evaluate_job",
     "export_pairs": "registration.pairs",
     "localize": "smlm.job",
     "merge": "registration.merge",

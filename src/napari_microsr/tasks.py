@@ -9,11 +9,13 @@ from napari_microsr.registration.job import RegisterJob
 from napari_microsr.registration.merge import MergeJob
 from napari_microsr.registration.pairs import PairsJob
 from napari_microsr.smlm.drift_job import DriftJob
+from napari_microsr.smlm.evaluate_job import EvaluateTableJob
 from napari_microsr.smlm.frc_job import FrcJob
 from napari_microsr.smlm.job import LocalizeJob
 from napari_microsr.smlm.render_job import RenderJob
 from napari_microsr.smlm.simulate_job import SimulateJob
 from napari_microsr.smlm.training import TrainDsirJob, TrainLocalizerJob
+from napari_microsr.superres.evaluate_job import EvaluateJob
 from napari_microsr.superres.job import UpscaleJob
 from napari_microsr.superres.training import TrainJob
 
@@ -97,6 +99,18 @@ def _frc(job: FrcJob, progress: Progress) -> Result:
     return {"outputs": [job.output] if job.output else [], **figures}
 
 
+def _evaluate(job: EvaluateJob, progress: Progress) -> Result:
+    from napari_microsr.superres.evaluate_job import evaluate
+
+    return {"outputs": job.outputs, **evaluate(job, progress=progress).as_dict()}
+
+
+def _evaluate_table(job: EvaluateTableJob, progress: Progress) -> Result:
+    from napari_microsr.smlm.evaluate_job import evaluate_table
+
+    return {"outputs": [job.csv] if job.csv else [], **evaluate_table(job, progress=progress)}
+
+
 def _simulate(job: SimulateJob, progress: Progress) -> Result:
     from napari_microsr.smlm.simulate_job import simulate
 
@@ -140,5 +154,7 @@ TASKS: dict[str, tuple[type[Job], Callable[..., Result]]] = {
     DriftJob.task: (DriftJob, _drift),
     FrcJob.task: (FrcJob, _frc),
     SimulateJob.task: (SimulateJob, _simulate),
+    EvaluateJob.task: (EvaluateJob, _evaluate),
+    EvaluateTableJob.task: (EvaluateTableJob, _evaluate_table),
     **TRAININGS,
 }

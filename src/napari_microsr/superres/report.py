@@ -91,6 +91,18 @@ def table_text(figures: Rows) -> str:
     )
 
 
+def from_json(figures: Mapping[str, Mapping[str, float | None]]) -> dict[str, dict[str, float]]:
+    """Return figures as they were before `Evaluation.as_dict`, which has no infinity and no NaN."""
+    found = {
+        name: {key: math.nan if value is None else value for key, value in row.items()}
+        for name, row in figures.items()
+    }
+    for row in found.values():
+        if row["relative_mse"] == 0:
+            row["psnr_db"] = math.inf
+    return found
+
+
 def best(figures: Rows, key: str) -> list[str]:
     """Return the names of the images with the best value of a figure."""
     sign = 1 if FIGURES[key].better == "higher" else -1
