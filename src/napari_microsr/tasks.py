@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+from napari_microsr.core.epoch import Watch
 from napari_microsr.core.job import Job
 from napari_microsr.core.progress import Progress
 from napari_microsr.registration.job import RegisterJob
@@ -16,6 +17,7 @@ from napari_microsr.smlm.render_job import RenderJob
 from napari_microsr.smlm.simulate_job import SimulateJob
 from napari_microsr.smlm.training import TrainDsirJob, TrainLocalizerJob
 from napari_microsr.superres.evaluate_job import EvaluateJob
+from napari_microsr.superres.feature_job import TrainFeaturesJob
 from napari_microsr.superres.job import UpscaleJob
 from napari_microsr.superres.training import TrainJob
 
@@ -32,7 +34,7 @@ def perform(job: Job, progress: Progress, **options: Any) -> Result:
     progress : Progress
         Told how far it is.
     **options
-        Of a training: `resume`.
+        Of a training: `resume`; of one of super-resolution or of features also `watch`.
 
     Returns
     -------
@@ -118,10 +120,19 @@ def _simulate(job: SimulateJob, progress: Progress) -> Result:
     return {"outputs": [job.output, job.truth]}
 
 
-def _train(job: TrainJob, progress: Progress, resume: bool = False) -> Result:
+def _train(job: TrainJob, progress: Progress, resume: bool = False, watch: Watch | None = None) -> Result:
     from napari_microsr.superres.training import train
 
-    weights = train(job, progress, resume)
+    weights = train(job, progress, resume, watch)
+    return {"outputs": [weights, weights.with_suffix(".json")]}
+
+
+def _train_features(
+    job: TrainFeaturesJob, progress: Progress, resume: bool = False, watch: Watch | None = None
+) -> Result:
+    from napari_microsr.superres.feature_job import train_features
+
+    weights = train_features(job, progress, resume, watch)
     return {"outputs": [weights, weights.with_suffix(".json")]}
 
 
@@ -141,6 +152,7 @@ def _train_dsir(job: TrainDsirJob, progress: Progress, resume: bool = False) -> 
 
 TRAININGS: dict[str, tuple[type[Job], Callable[..., Result]]] = {
     TrainJob.task: (TrainJob, _train),
+    TrainFeaturesJob.task: (TrainFeaturesJob, _train_features),
     TrainLocalizerJob.task: (TrainLocalizerJob, _train_localizer),
     TrainDsirJob.task: (TrainDsirJob, _train_dsir),
 }

@@ -127,8 +127,8 @@ class Fit(lightning.LightningModule):  # type: ignore[misc]
 
     def training_step(self, batch: Pair, _index: int) -> Tensor | None:
         """Return the loss of a batch."""
-        low, high = (x.to(memory_format=torch.channels_last) for x in batch)
-        return self.total(self.terms(self.network(low), high))
+        low, high = batch
+        return self.total(self.terms(self.network(low.to(memory_format=torch.channels_last)), high))
 
     def terms(self, predicted: Tensor, true: Tensor) -> dict[str, Tensor]:
         """Return the weighted terms of the loss by name."""

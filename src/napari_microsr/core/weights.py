@@ -88,8 +88,8 @@ class ModelCard(CardText):
     """Name of the network in the registry."""
     arguments: dict[str, Any] = {}
     """Its arguments."""
-    task: Literal["super-resolution", "restoration", "localization"]
-    """"restoration" keeps the image's size."""
+    task: Literal["super-resolution", "restoration", "localization", "features"]
+    """"restoration" keeps the image's size, "features" gives no image."""
     factor: int = Field(ge=1)
     """Magnification."""
     channels: int | None

@@ -28,7 +28,7 @@ class MiniVGG(nn.Module):
     channels : int
         Channels of the image.
     classes : int
-        The source has 13: where in a cell a protein is.
+        The source has 13: where in a cell a protein is. 0 for features only.
     width : int
         Channels of the first level; all others follow. The source has 64 (55.7 million parameters); 8
         gives 0.9 million.
@@ -46,8 +46,11 @@ class MiniVGG(nn.Module):
                 inputs = scale * width
         # A last column or row stays where a size is odd, so that an image of any size has features.
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
-        hidden = HIDDEN * width
-        self.classify = nn.Sequential(
+        self.classify = self._classifier(inputs, HIDDEN * width, classes) if classes else nn.Flatten()
+
+    @staticmethod
+    def _classifier(inputs: int, hidden: int, classes: int) -> nn.Sequential:
+        return nn.Sequential(
             nn.AdaptiveAvgPool2d(GRID),
             nn.Flatten(),
             nn.Linear(inputs * GRID**2, hidden),
@@ -93,7 +96,7 @@ class MiniVGG(nn.Module):
         return [found[name] for name in layers]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the classes' logits (N, classes) of images `x` (N, C, H, W) in [0, 1]."""
+        """Return the classes' logits (N, classes) of images `x` (N, C, H, W) in [0, 1]; features without."""
         (last,) = self.features(x, CONTENT_LAYERS[-1:])
         out: Tensor = self.classify(self.pool(last))
         return out
