@@ -201,6 +201,7 @@ class Store:
         self.layout = layout
         if not (folder / "zarr.json").exists():
             zarr.create_group(folder, zarr_format=3, attributes=layout.attributes())
+        self._folder = folder
         self.levels = [self._level(folder / str(i), i) for i in range(len(layout.sizes()))]
 
     def _level(self, folder: Path, level: int) -> "zarr.Array[Any]":
@@ -221,6 +222,12 @@ class Store:
             fill_value=0,
             dimension_names=list(layout.axes),
         )
+
+    def note(self, name: str, value: Any) -> None:
+        """Add an entry to the group's attribute "microsr"."""
+        group = zarr.open_group(self._folder, mode="r+")
+        known = group.attrs.asdict()["microsr"]
+        group.attrs["microsr"] = {**known, name: value}
 
     def write(self, place: Block, block: NDArray[Any]) -> None:
         """Write one shard, shape (C, Y, X)."""

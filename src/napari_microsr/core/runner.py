@@ -45,7 +45,8 @@ class TileProcess(Protocol):
         Returns
         -------
         tuple of numpy.ndarray, shape (N, C, factor * tile, factor * tile)
-            One per sink, in the sink's dtype, without the halo.
+            One per sink, in the sink's dtype, without the halo. The factor is the sink's: maps of a result
+            may lie on the input's grid.
         """
 
 
@@ -127,6 +128,7 @@ def _write(
 ) -> None:
     """Write computed tiles; `outputs` is None for those that were read when the run stopped."""
     for sink, blocks in zip(sinks, outputs or (), strict=outputs is not None):
+        factor = blocks.shape[2] // plan.tile_height  # the plan's, or 1 of a map on the input's grid
         for tile, block in zip(tiles, blocks, strict=True):
             if not sink.holds(tile):
-                sink.write(tile, block[:, : tile.height * plan.factor, : tile.width * plan.factor])
+                sink.write(tile, block[:, : tile.height * factor, : tile.width * factor])

@@ -163,6 +163,17 @@ class ZarrSink:
             for place in places:
                 self._build_coarser(place)
 
+    def note(self, name: str, value: Any) -> None:
+        """Keep something beside the provenance, in the store's attribute "microsr".
+
+        Raises
+        ------
+        OutputError
+            If the folder cannot be written.
+        """
+        with writing(self.path):
+            self.store.note(name, value)
+
     def show_live(self) -> None:
         """Keep the coarse levels filled with what there is, for a viewer that looks at them."""
         self._live = True

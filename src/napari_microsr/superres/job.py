@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from napari_microsr.core.cluster import connect, run_on_cluster
 from napari_microsr.core.image import ImageSource, open_image
 from napari_microsr.core.job import Job
-from napari_microsr.core.output import check_output
+from napari_microsr.core.output import StorePath, check_output
 from napari_microsr.core.progress import Progress, SilentProgress
 from napari_microsr.core.tiles import Region
 
@@ -28,7 +28,7 @@ class UpscaleJob(Job):
 
     source: str
     """Image to super-resolve: a TIFF, OME-TIFF, SVS, OME-Zarr, PNG or JPEG file."""
-    output: Path
+    output: StorePath
     """Folder of the result, an OME-Zarr store NAME.ome.zarr."""
     model: str = "histology-x2"
     """Network: the id of an installed one, or the path of a .safetensors file."""
@@ -40,22 +40,47 @@ class UpscaleJob(Job):
     """Side of a tile in input pixels; empty chooses one for the device and halves it if memory is short."""
     residual: bool = False
     """Also write what the network changed: the result minus the bicubic enlargement (or the input)."""
+    consistency: bool = False
+    """Also write how far the result, reduced again, lies from the input: inventions and losses show there."""
+    self_ensemble: bool = False
+    """Also write how far the results on the turned and mirrored image disagree; takes eight times as long."""
+    compare_with: tuple[str, ...] = ()
+    """Also write how far the result and those of these other models (ids or paths) disagree."""
+    blur_px: float | None = Field(default=None, ge=0, le=10)
+    """Blur of the image for a conditioned model, a standard deviation in pixels; empty estimates it."""
+    noise: float | None = Field(default=None, ge=0, le=1)
+    """Noise of the image for a conditioned model, a share of its intensity range; empty estimates it."""
     cluster: str | None = None
     """Spread the tiles over a dask cluster: tcp://HOST:PORT, or local:N for N processes here."""
     restart: bool = False
     """Replace a finished or unfinished result of that name instead of resuming it."""
 
-    @field_validator("output")
+    @field_validator("compare_with", mode="before")
     @classmethod
-    def _name_the_store(cls, output: Path) -> Path:
-        return output if output.suffix == ".zarr" else output.with_name(output.name + ".ome.zarr")
+    def _split(cls, models: object) -> object:
+        """Take a text with commas, as a form has it."""
+        if models is None or isinstance(models, str):
+            return tuple(filter(None, (part.strip() for part in (models or "").split(","))))
+        return models
+
+    @property
+    def contents(self) -> dict[str, Path]:
+        """The stores by what they hold: the result, and those beside it (NAME.residual.ome.zarr)."""
+        stem = self.output.name.removesuffix(".zarr").removesuffix(".ome")
+        beside = {
+            "residual": self.residual,
+            "consistency": self.consistency,
+            "disagreement": self.self_ensemble or bool(self.compare_with),
+        }
+        wanted = {
+            name: self.output.with_name(f"{stem}.{name}.ome.zarr") for name, asked in beside.items() if asked
+        }
+        return {"result": self.output, **wanted}
 
     @property
     def outputs(self) -> tuple[Path, ...]:
-        """The result's store and, if asked for, the residual's beside it: NAME.residual.ome.zarr."""
-        stem = self.output.name.removesuffix(".zarr").removesuffix(".ome")
-        residual = self.output.with_name(f"{stem}.residual.ome.zarr")
-        return (self.output, residual) if self.residual else (self.output,)
+        """The stores of `contents`."""
+        return tuple(self.contents.values())
 
 
 def upscale(
@@ -91,7 +116,7 @@ def upscale(
     Returns
     -------
     tuple of pathlib.Path
-        The result and, if asked for, the residual.
+        The result and, if asked for, the residual and the maps of consistency and disagreement.
 
     Raises
     ------
@@ -101,6 +126,7 @@ def upscale(
         If the progress asked to stop; the unfinished store stays and can be resumed.
     """
     from napari_microsr.core.runner import run_tiles
+    from napari_microsr.superres.evidence import note_evidence
     from napari_microsr.superres.run import prepare
 
     progress = progress or SilentProgress()
@@ -120,6 +146,8 @@ def upscale(
             run_tiles(run.source, run.plan, process, sinks, progress, batches)
         else:
             _distribute(run, sinks, batches, progress, client)
+        progress.advance("measuring evidence", 0, 1)
+        note_evidence(run, sinks, progress)
         return tuple(sink.finish() for sink in sinks)
 
 

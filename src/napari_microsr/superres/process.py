@@ -5,7 +5,7 @@ import os
 import sys
 import threading
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 import torch
@@ -15,11 +15,14 @@ from torch import nn
 from napari_microsr.core.device import Device, is_out_of_memory
 from napari_microsr.core.progress import Progress
 from napari_microsr.errors import DeviceError
+from napari_microsr.superres.ensemble import Member, Turned, spread
 from napari_microsr.superres.networks.bicubic import Bicubic
 from napari_microsr.superres.networks.fast import FastResidual
 from napari_microsr.superres.normalise import Normalisation
+from napari_microsr.superres.reduction import Reduction
 
 Array = NDArray[Any]
+Stack = TypeVar("Stack", torch.Tensor, NDArray[Any])
 SMALLEST_TILE_PX = 32
 COMPUTE_NICENESS = 10
 
@@ -50,6 +53,12 @@ class NetworkProcess:
         Also return the result minus its baseline (the input, or its bicubic enlargement).
     progress : Progress
         Told when a tile has to be cut.
+    reduction : Reduction, optional
+        Also return the result brought back to the input's grid, minus the input, in float32.
+    others : sequence of Member
+        Also return how far the results of the network and of these lie apart.
+    self_ensemble : bool
+        Likewise with the network's own results on the turned and mirrored image.
     """
 
     def __init__(
@@ -66,15 +75,19 @@ class NetworkProcess:
         tile_typed: bool,
         residual: bool,
         progress: Progress,
+        reduction: Reduction | None = None,
+        others: Sequence[Member] = (),
+        self_ensemble: bool = False,
     ) -> None:
         self._device = device
         self._format = torch.channels_last if device.channels_last else torch.contiguous_format
-        if isinstance(network, FastResidual):
-            network = network.without_padding()
-        network = network.eval().requires_grad_(False).to(device.name)
-        self.network = network.to(memory_format=self._format)  # type: ignore[call-overload]
+        self.network = self._placed(network)
         self._baseline = Bicubic(factor=factor).to(device.name) if residual and factor > 1 else None
         self._normalisation = normalisation
+        self._others = [Member(self._placed(other), norm) for other, norm in others]
+        if self_ensemble:
+            self._others += [Member(Turned(self.network, turn), normalisation) for turn in range(1, 8)]
+        self._reduction, self._margin = reduction, reduction.reach_px if reduction else 0
         self._dtype = dtype
         self._factor, self._halo, self._multiple = factor, halo_px, multiple_of
         self._reduced, self._tile_typed, self._residual = reduced, tile_typed, residual
@@ -82,6 +95,13 @@ class NetworkProcess:
         self._cuts = 0
         self.workers = device.workers
         self._cores = torch.get_num_threads()
+
+    def _placed(self, network: nn.Module) -> nn.Module:
+        """Make a network ready to run on the device."""
+        if isinstance(network, FastResidual):
+            network = network.without_padding()
+        network = network.eval().requires_grad_(False).to(self._device.name)
+        return network.to(memory_format=self._format)  # type: ignore[call-overload, no-any-return]
 
     def __enter__(self) -> Self:
         return self
@@ -120,7 +140,7 @@ class NetworkProcess:
 
     def _quarters(self, windows: Array, channel: int, depth: int) -> tuple[Array, ...]:
         """Process the four quarters of each tile; they start on the network's grid and may overlap."""
-        margin, factor = 2 * self._halo, self._factor
+        margin = 2 * self._halo
         height, width = windows.shape[2] - margin, windows.shape[3] - margin
         part_y, part_x = self._half(height), self._half(width)
         outputs: tuple[Array, ...] | None = None
@@ -128,14 +148,15 @@ class NetworkProcess:
             for x in sorted({0, width - part_x}):
                 part = windows[:, :, y : y + part_y + margin, x : x + part_x + margin]
                 blocks = self._cut(np.ascontiguousarray(part), channel, depth)
+                scales = [block.shape[2] // part_y for block in blocks]
                 if outputs is None:
                     outputs = tuple(
-                        np.empty((*block.shape[:2], factor * height, factor * width), block.dtype)
-                        for block in blocks
+                        np.empty((*block.shape[:2], scale * height, scale * width), block.dtype)
+                        for block, scale in zip(blocks, scales, strict=True)
                     )
-                rows = slice(factor * y, factor * (y + part_y))
-                cols = slice(factor * x, factor * (x + part_x))
-                for output, block in zip(outputs, blocks, strict=True):
+                for output, block, scale in zip(outputs, blocks, scales, strict=True):
+                    rows = slice(scale * y, scale * (y + part_y))
+                    cols = slice(scale * x, scale * (x + part_x))
                     output[:, :, rows, cols] = block
         assert outputs is not None
         return outputs
@@ -162,23 +183,50 @@ class NetworkProcess:
         return f"A tile of {tile} px does not fit into the memory of {where}; using {half} px."
 
     def _compute(self, windows: Array, channel: int) -> tuple[Array, ...]:
-        pixels = torch.from_numpy(np.ascontiguousarray(windows, np.float32)).to(self._device.name)
-        low, high = self._normalisation.low[channel], self._normalisation.high[channel]
-        hole = None
-        if np.issubdtype(self._dtype, np.floating):
-            hole = ~torch.isfinite(pixels)
-            pixels = torch.where(hole, low, pixels)
+        raw = torch.from_numpy(np.ascontiguousarray(windows, np.float32)).to(self._device.name)
+        hole = ~torch.isfinite(raw) if np.issubdtype(self._dtype, np.floating) else None
         size = [self._factor * (side - 2 * self._halo) for side in windows.shape[2:]]
         with self._device.inference(self._reduced):
-            pixels = (pixels - low) / (high - low)
-            result = self.network(pixels.contiguous(memory_format=self._format)).float()
-            result = _centre(result, size)
-            outputs = [self._finish(_scaled(result, high - low, low), hole, self._dtype)]
+            own = Member(self.network, self._normalisation)
+            pixels, result = self._run(own, raw, hole, channel)
+            # Wider than the tile where the reduction has to look beyond it.
+            wide = self._stored(own, _centre(result, self._widened(size)), hole, channel)
+            outputs = [np.ascontiguousarray(_centre(wide, size))]
             if self._residual:
                 base = pixels if self._baseline is None else self._baseline(pixels)
-                change = _scaled(result - _centre(base, size), high - low, 0.0)
+                scale = self._normalisation.high[channel] - self._normalisation.low[channel]
+                change = _scaled(_centre(result, size) - _centre(base, size), scale, 0.0)
                 outputs.append(self._finish(change, hole, residual_dtype(self._dtype)))
+            if self._reduction is not None:
+                outputs.append(self._strayed(self._reduction, wide, raw))
+            if self._others:
+                runs = ((other, self._run(other, raw, hole, channel)[1]) for other in self._others)
+                results = [self._stored(other, _centre(run, size), hole, channel) for other, run in runs]
+                outputs.append(spread([outputs[0], *results]))
         return tuple(outputs)
+
+    def _widened(self, size: Sequence[int]) -> list[int]:
+        return [side + 2 * self._factor * self._margin for side in size]
+
+    def _run(
+        self, member: Member, raw: torch.Tensor, hole: torch.Tensor | None, channel: int
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return normalised pixels and the network's result on them."""
+        low, high = member.normalisation.low[channel], member.normalisation.high[channel]
+        pixels = raw if hole is None else torch.where(hole, low, raw)
+        pixels = (pixels - low) / (high - low)
+        return pixels, member.network(pixels.contiguous(memory_format=self._format)).float()
+
+    def _stored(self, member: Member, result: torch.Tensor, hole: torch.Tensor | None, channel: int) -> Array:
+        """Return a network's result as intensities of the image's type."""
+        low, high = member.normalisation.low[channel], member.normalisation.high[channel]
+        return self._finish(_scaled(result, high - low, low), hole, self._dtype)
+
+    def _strayed(self, reduction: Reduction, wide: Array, raw: torch.Tensor) -> Array:
+        """Return how far a result, as it is stored and then reduced, lies from its input."""
+        low = reduction(torch.from_numpy(wide.astype(np.float32)).to(raw.device))
+        map_: Array = (low - _centre(raw, low.shape[2:])).contiguous().cpu().numpy()
+        return map_
 
     def _finish(self, result: torch.Tensor, hole: torch.Tensor | None, dtype: np.dtype[Any]) -> Array:
         """Put holes back and convert to the result's type; changes `result`."""
@@ -202,7 +250,7 @@ def _scaled(result: torch.Tensor, scale: float, offset: float) -> torch.Tensor:
     return torch.add(torch.tensor(offset, device=result.device), result, alpha=scale)
 
 
-def _centre(large: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
+def _centre(large: Stack, size: Sequence[int]) -> Stack:
     """Crop the last two axes about the centre; networks without padding have done part of it."""
     y, x = (large.shape[2] - size[0]) // 2, (large.shape[3] - size[1]) // 2
     return large[:, :, y : y + size[0], x : x + size[1]]

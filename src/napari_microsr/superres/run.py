@@ -1,10 +1,12 @@
 """A prepared super-resolution run: everything that its pixels depend on, ready to be sent to a worker."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from math import lcm
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from napari_microsr.core.device import Device, resolve
@@ -15,11 +17,14 @@ from napari_microsr.core.runner import run_tiles
 from napari_microsr.core.sink import ZarrSink
 from napari_microsr.core.tiles import Tile, TilePlan
 from napari_microsr.core.weights import ModelCard, find
+from napari_microsr.errors import InputError, JobError
+from napari_microsr.superres.ensemble import Other, expecting, find_other
+from napari_microsr.superres.image_quality import Quality, given_or_estimated
 from napari_microsr.superres.job import UpscaleJob
 from napari_microsr.superres.normalise import Normalisation, measure
 from napari_microsr.superres.process import NetworkProcess, residual_dtype
-from napari_microsr.superres.registry import load_network
-from napari_microsr.superres.suitability import check_channels, mismatches
+from napari_microsr.superres.reduction import Reduction, reduction_of
+from napari_microsr.superres.suitability import check_channels, intensity_faults, mismatches
 from napari_microsr.superres.tile_size import automatic_tile_px
 
 GPU_BATCH = 4
@@ -47,6 +52,10 @@ class UpscaleRun:
         Where the network runs.
     reduced : bool
         Whether it runs in the device's 16-bit type.
+    quality : Quality or None
+        Blur and noise of the image, as the job gives them or as they were estimated; None where unknown.
+    others : tuple of Other
+        The models that it is compared with.
     """
 
     job: UpscaleJob
@@ -57,6 +66,19 @@ class UpscaleRun:
     normalisation: Normalisation
     device: Device
     reduced: bool
+    quality: Quality | None = None
+    others: tuple[Other, ...] = ()
+
+    @property
+    def reduction(self) -> Reduction | None:
+        """What brings the result back to the input's grid."""
+        return reduction_of(self.card, self.quality.blur_px if self.quality else 0.0)
+
+    @property
+    def compared(self) -> list[str]:
+        """What the result is compared with."""
+        turned = ["itself on the turned image"] if self.job.self_ensemble else []
+        return [*(other.card.id for other in self.others), *turned]
 
     @property
     def batch_size(self) -> int:
@@ -77,6 +99,7 @@ class UpscaleRun:
             "device": self.device.kind,
             "precision": self.precision,
             "normalisation": {"low": self.normalisation.low, "high": self.normalisation.high},
+            "image_quality": self.quality and asdict(self.quality),
         }
 
     def fingerprint(self) -> dict[str, Any]:
@@ -90,15 +113,24 @@ class UpscaleRun:
             "device": self.device.kind,
             "precision": self.precision,
             "normalisation": [self.normalisation.low, self.normalisation.high],
+            **({"image_quality": asdict(self.quality)} if self.card.conditioned and self.quality else {}),
+            **({"compared": [o.card.sha256 or o.card.id for o in self.others]} if self.others else {}),
+            **({"self_ensemble": True} if self.job.self_ensemble else {}),
         }
 
     def layouts(self) -> tuple[Layout, ...]:
-        """Return the layouts of the result and, if asked for, of the residual."""
-        types = (self.source.dtype, residual_dtype(self.source.dtype))
+        """Return the layouts of the result and of what is asked for beside it."""
+        types = {"result": self.source.dtype, "residual": residual_dtype(self.source.dtype)}
+        coarse = replace(self.plan, factor=1)
         provenance = self.provenance()
         return tuple(
-            Layout(self.source, self.plan, dtype, {**provenance, "content": content})
-            for dtype, content, _ in zip(types, ("result", "residual"), self.job.outputs, strict=False)
+            Layout(
+                self.source,
+                coarse if content == "consistency" else self.plan,
+                types.get(content, np.dtype(np.float32)),
+                {**provenance, "content": content},
+            )
+            for content in self.job.contents
         )
 
     def sinks(self) -> tuple[ZarrSink, ...]:
@@ -110,20 +142,28 @@ class UpscaleRun:
         )
 
     def process(self, progress: Progress) -> NetworkProcess:
-        """Load the network onto the device."""
+        """Load the networks onto the device."""
         return NetworkProcess(
-            load_network(self.card, self.weights),
+            expecting(self.card, self.weights, self.quality),
             self.device,
             self.normalisation,
             self.source.dtype,
             factor=self.card.factor,
             halo_px=self.plan.halo_px,
-            multiple_of=self.card.multiple_of,
+            multiple_of=_alignment(self.cards, self.reduction if self.job.consistency else None),
             reduced=self.reduced,
             tile_typed=self.job.tile_px is not None,
             residual=self.job.residual,
             progress=progress,
+            reduction=self.reduction if self.job.consistency else None,
+            others=[other.member(self.quality) for other in self.others],
+            self_ensemble=self.job.self_ensemble,
         )
+
+    @property
+    def cards(self) -> list[ModelCard]:
+        """Cards of all networks of the run."""
+        return [self.card, *(other.card for other in self.others)]
 
     def compute_shards(self, batches: Sequence[range]) -> list[str]:
         """Compute some batches and write their shards: the work of one task on a cluster.
@@ -159,7 +199,7 @@ class ShardWriter:
 
 
 def prepare(job: UpscaleJob, source: ImageSource, progress: Progress, client: Any = None) -> UpscaleRun:
-    """Check that job, image, model and device go together and plan the tiles.
+    """Check that job, image, models and device go together and plan the tiles.
 
     Raises
     ------
@@ -168,18 +208,46 @@ def prepare(job: UpscaleJob, source: ImageSource, progress: Progress, client: An
     """
     card, weights = find(job.model)
     check_channels(card, source)
+    others = tuple(find_other(name, card, source) for name in job.compare_with)
+    cards = [card, *(other.card for other in others)]
     device = resolve(job.device) if client is None else client.submit(resolve, job.device).result()
     reduced = job.precision == "auto" and card.reduced_precision and device.reduced is not None
+    progress.advance("measuring intensities", 0, 1)
+    normalisation = measure(source, card.normalisation)
+    quality, messages = _look_at(job, card, source)
+    for message in messages:
+        progress.warn(message)
+    reduction = reduction_of(card, quality.blur_px if quality else 0.0)
+    if job.consistency and reduction is None:
+        raise JobError(
+            f"There is no consistency map for {card.id}: its card does not say which degradation it undoes.",
+            "Leave the consistency map out, or write the degradation into the model's card.",
+        )
     plan = TilePlan.cover(
         source,
         job.tile_px or automatic_tile_px(card, weights, device, reduced),
-        halo_px=card.halo_px,
-        multiple_of=card.multiple_of,
+        # A result is reduced from what lies within the reduction's reach; that has to be right, too.
+        halo_px=max(c.halo_px for c in cards) + (reduction.reach_px if reduction and job.consistency else 0),
+        multiple_of=_alignment(cards, reduction if job.consistency else None),
         factor=card.factor,
         even=job.tile_px is None,
     )
-    progress.advance("measuring intensities", 0, 1)
-    normalisation = measure(source, card.normalisation)
-    for message in mismatches(card, source):
-        progress.warn(message)
-    return UpscaleRun(job, source, card, weights, plan, normalisation, device, reduced)
+    return UpscaleRun(job, source, card, weights, plan, normalisation, device, reduced, quality, others)
+
+
+def _alignment(cards: Sequence[ModelCard], reduction: Reduction | None) -> int:
+    """Grid on which all networks, and the reduction, tile alike."""
+    return lcm(*(card.multiple_of for card in cards), reduction.grid_px if reduction else 1)
+
+
+def _look_at(job: UpscaleJob, card: ModelCard, source: ImageSource) -> tuple[Quality | None, list[str]]:
+    """Return the image's blur and noise, where they matter, and what makes it unfit for the model."""
+    messages = mismatches(card, source)
+    if card.degradation is None and not card.conditioned:
+        return None, messages  # such as bicubic magnification, which suits any image
+    try:
+        quality = given_or_estimated(source, job.blur_px, job.noise)
+        return quality, [*mismatches(card, source, quality), *intensity_faults(card, source)]
+    except InputError:
+        # A damaged file: the run itself says where, and keeps the tiles before that place.
+        return None, messages

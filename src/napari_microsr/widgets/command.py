@@ -34,6 +34,8 @@ def option_words(job: Job) -> list[str]:
             continue
         if isinstance(value, bool):
             words.append(f"--{option}" if value else f"--no-{option}")
+        elif isinstance(value, tuple):
+            words += [word for item in value for word in (f"--{option}", str(item))]
         else:
             words += [f"--{option}", str(value)]
     return words
