@@ -22,7 +22,6 @@ from PIL import Image, ImageFilter
 from torch import nn
 
 from napari_microsr.core.weights import SHIPPED, Metric, ModelCard, Score, find, write_card
-from napari_microsr.superres.datasets import list_images
 from napari_microsr.superres.evaluation import degraded_pair, predict
 from napari_microsr.superres.export import Reported, read_reported
 from napari_microsr.superres.metrics import crop_rim, psnr, ssim
@@ -48,7 +47,7 @@ def main() -> None:
     network = load_network(card, weights)
     dat = load_dat(options.dat, card.factor) if options.dat and card.factor > 1 else None
     table = methods(card, network, dat)
-    groups = read_reported(list_images(options.folder), options.slides, 3, sample=True)
+    groups = read_reported(options.folder, options.slides, 3, sample=True)
     # A slide's images are also among all images: each is computed once.
     distinct = {id(image): image for group in groups for image in group.images}
     figures = {key: measure(image, card, table) for key, image in distinct.items()}

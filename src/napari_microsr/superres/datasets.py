@@ -1,192 +1,20 @@
-"""Random training patches, degraded on the fly, from folders of sharp images."""
+"""What a training sees: random patches and whole held-out images."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cached_property
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
-from torch import Tensor
-from torch.utils.data import Dataset
-
-from napari_microsr.core.image import open_image
-from napari_microsr.errors import InputError, JobError
-from napari_microsr.superres.background import noise_level, shows_something
+from napari_microsr.errors import InputError
+from napari_microsr.superres.augment import Augmentation
 from napari_microsr.superres.data_options import DataOptions
-from napari_microsr.superres.degrade import DEGRADATIONS, Pixels, resize
-from napari_microsr.superres.samples import Sample, make_sample, to_units, unit_range
-
-SUFFIXES = {".png", ".webp", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp"}
-#: How many places are tried before an empty patch is taken after all.
-TRIES = 8
-
-
-def list_images(folder: Path, include: Sequence[str] = (), exclude: Sequence[str] = ()) -> list[Path]:
-    """Return the images of a folder whose names begin with one of `include` and none of `exclude`.
-
-    A split by slide is a split by file-name prefix. An empty `include` takes all.
-
-    Raises
-    ------
-    InputError
-        If nothing is left.
-    """
-    paths = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
-    kept = [
-        p
-        for p in paths
-        if (not include or p.name.startswith(tuple(include))) and not p.name.startswith(tuple(exclude))
-    ]
-    if not kept:
-        raise InputError(
-            f"No training image is left in {folder} ({len(paths)} before the selection by name).",
-            "Point 'data' to a folder of PNG, WebP, TIFF or JPEG images.",
-        )
-    return kept
-
-
-def read_image(path: Path, channels: int = 3) -> Pixels:
-    """Read an image as (H, W, 3) of 8 bits, or as (H, W) of any type for one channel.
-
-    A grey picture that was saved as RGB is one channel.
-
-    Raises
-    ------
-    InputError
-        If the file cannot be decoded, or has other channels.
-    """
-    if path.suffix.lower() == ".bmp":
-        return _fitting(_read_bitmap(path), channels, path)
-    source = open_image(path)
-    if source.n_planes > 1:
-        raise InputError(
-            f"The image {path} has {source.n_planes} planes.", "Save each channel or slice as an image."
-        )
-    block = source.read(0, slice(0, source.height), slice(0, source.width))
-    return _fitting(block.transpose(1, 2, 0) if source.rgb else block[0], channels, path)
-
-
-def _read_bitmap(path: Path) -> Pixels:
-    try:
-        with Image.open(path) as image:
-            return np.asarray(image if image.mode == "L" else image.convert("RGB"))
-    except (OSError, UnidentifiedImageError) as error:
-        raise InputError(f"The image {path} cannot be read ({error}).", "Remove or replace it.") from error
-
-
-def _fitting(image: Pixels, channels: int, path: Path) -> Pixels:
-    """Return an image with the network's channels."""
-    if channels == 3:
-        if image.ndim == 3 and image.dtype == np.uint8:
-            return image
-        kind = f"an RGB image of {image.dtype}" if image.ndim == 3 else "a single channel"
-        raise InputError(
-            f"The image {path} is {kind}, and the network is for 8-bit RGB.",
-            "Convert or remove it, or give the network the argument channels: 1.",
-        )
-    if image.ndim == 2:
-        return image
-    if (image == image[..., :1]).all():
-        return np.ascontiguousarray(image[..., 0])
-    raise InputError(
-        f"The image {path} is in colour, and the network is for one channel.",
-        "Save its channels as single images, or give the network the argument channels: 3.",
-    )
-
-
-def to_tensor(image: NDArray[Any]) -> Tensor:
-    """Turn (H, W[, C]) into (C, H, W) float32; 8 bits become [0, 1]."""
-    planes = image[None] if image.ndim == 2 else image.transpose(2, 0, 1)
-    tensor = torch.from_numpy(np.ascontiguousarray(planes)).float()
-    return tensor.div_(255) if image.dtype == np.uint8 else tensor
-
-
-class PatchDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Pairs (low, high) cut at random; the pair `index` is the same in every run of one seed.
-
-    Images are decoded once and kept in memory in their own type. A patch is degraded with a margin that is
-    cut off afterwards, so that it equals the patch of a whole degraded image.
-
-    Parameters
-    ----------
-    images : sequence of ndarray
-        Sharp images: (H, W, 3) of 8 bits, or (H, W) of any type.
-    degradation : str
-        Name in `degrade.DEGRADATIONS`.
-    factor : int
-        Of the degradation.
-    patch_px : int
-        Side of the low-resolution patch.
-    smallest_scale : float
-        A patch is shrunk by a random factor in [smallest_scale, 1] (half of them by 1): sharper
-        images at more magnifications than were scanned.
-    seed : int
-        Of place, scale, flip and rotation.
-    """
-
-    def __init__(
-        self,
-        images: Sequence[Pixels],
-        degradation: str,
-        factor: int,
-        patch_px: int,
-        smallest_scale: float = 1.0,
-        seed: int = 0,
-    ) -> None:
-        self.degradation = DEGRADATIONS[degradation]
-        self.factor = factor
-        self.shrink = self.degradation.shrink(factor)
-        self.margin = 4 * factor
-        self.side = patch_px * self.shrink + 2 * self.margin
-        self.smallest_scale = smallest_scale
-        self.seed = seed
-        self.images = [image for image in images if min(image.shape[:2]) >= self.side]
-        if not self.images:
-            raise InputError(
-                f"No training image is at least {self.side} pixels wide and high.",
-                "Use larger images or a smaller patch_px.",
-            )
-        areas = np.array([image.shape[0] * image.shape[1] for image in self.images], dtype=float)
-        self.weights: NDArray[np.float64] = areas / areas.sum()
-        self.ranges = [unit_range(image) for image in self.images]
-        self.noises = [
-            noise_level(image, one - zero) if image.ndim == 2 else 0.0
-            for image, (zero, one) in zip(self.images, self.ranges, strict=True)
-        ]
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Return the pair `index`: float32 (C, h, w) and (C, H, W) in network units."""
-        rng = np.random.default_rng((self.seed, index))
-        chosen, high = self._draw(rng)
-        for _ in range(TRIES):
-            if shows_something(high, self.noises[chosen]):
-                break
-            chosen, high = self._draw(rng)
-        high = np.rot90(high, int(rng.integers(4)))
-        high = np.ascontiguousarray(high[:, ::-1] if rng.random() < 0.5 else high)
-        low = self.degradation.apply(high, self.factor)
-        rim, low_rim = self.margin, self.margin // self.shrink
-        patches = low[low_rim:-low_rim, low_rim:-low_rim], high[rim:-rim, rim:-rim]
-        low_units, high_units = (to_tensor(to_units(patch, *self.ranges[chosen])) for patch in patches)
-        return low_units, high_units
-
-    def _draw(self, rng: np.random.Generator) -> tuple[int, Pixels]:
-        """Cut a square of `side` pixels, shrunk to it from a larger one where scaled; of which image."""
-        chosen = int(rng.choice(len(self.images), p=self.weights))
-        image = self.images[chosen]
-        cut = self.side
-        if self.smallest_scale < 1 and rng.random() < 0.5:
-            scale = rng.uniform(self.smallest_scale, 1)
-            cut = min(round(self.side / scale), *image.shape[:2])
-        y = rng.integers(image.shape[0] - cut + 1)
-        x = rng.integers(image.shape[1] - cut + 1)
-        square: Pixels = image[y : y + cut, x : x + cut]
-        if cut == self.side:
-            return chosen, square
-        return chosen, resize(square, (self.side,) * 2, Image.Resampling.BICUBIC)
+from napari_microsr.superres.degradation import parse_degradation
+from napari_microsr.superres.images import Given, open_images
+from napari_microsr.superres.patches import PatchDataset, Sampling
+from napari_microsr.superres.samples import Sample
+from napari_microsr.superres.sources import TrainingImage
+from napari_microsr.superres.split import split
+from napari_microsr.superres.watched import watch
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,6 +28,12 @@ class TrainingData:
         units.
     watched : list of Sample
         Whole held-out images.
+    options : DataOptions
+        Where it comes from.
+    channels : int
+        3 or 1.
+    factor : int
+        Magnification: pixels of a high patch per pixel of the low one, 1 on the same grid.
     degradation : str
         Sentence for the card.
     summary : str
@@ -208,51 +42,102 @@ class TrainingData:
 
     pairs: PatchDataset
     watched: list[Sample]
+    options: DataOptions
+    channels: int
+    factor: int
     degradation: str
     summary: str
 
+    @cached_property
+    def reported(self) -> dict[str, list[Sample]]:
+        """Samples of the card's figures: "all", then each slide of `report_slides`."""
+        samples = self.watched
+        if self.options.report is not None:
+            samples = watch(open_images(self.options.report, self.channels), self.options)
+        groups = {"all": samples}
+        for slide in self.options.report_slides:
+            groups[slide] = [sample for sample in samples if sample.name.startswith(slide)]
+        return {name: group for name, group in groups.items() if group}
 
-def open_training_data(options: DataOptions, channels: int, seed: int) -> TrainingData:
-    """Find and read the images of a training.
+
+def open_training_data(
+    options: DataOptions, channels: int, seed: int, given: Given | None = None
+) -> TrainingData:
+    """Find the images of a training and split them.
 
     Parameters
     ----------
     options : DataOptions
-        Where they are and how they are degraded.
+        Where they are, how they are split and degraded.
     channels : int
         3 for RGB, 1 for one channel.
     seed : int
-        Of the patches.
+        Of the patches, and of the groups that are held out by chance.
+    given : mapping, optional
+        Images from Python in the place of `options.data`: arrays or ImageSource by name, sharp ones or pairs
+        (low, high).
 
     Raises
     ------
     JobError
-        If a name in the options is not known.
+        If an option is wrong.
     InputError
         If there are no images, or they do not suit.
     """
-    if options.degradation not in DEGRADATIONS:
-        raise JobError(
-            f"There is no degradation named {options.degradation!r}.",
-            f"Known are {', '.join(DEGRADATIONS)}.",
-        )
-    held_out = list_images(options.data, options.hold_out, options.exclude)
-    watched = [
-        make_sample(read_image(path, channels), options.degradation, options.factor, path.name, path.stem)
-        for path in held_out
-    ]
-    trained_on = list_images(options.data, exclude=[*options.exclude, *options.hold_out])
-    pairs = PatchDataset(
-        [read_image(path, channels) for path in trained_on],
-        options.degradation,
-        options.factor,
+    sampling = Sampling(
         options.patch_px,
+        parse_degradation(options.degradation),
+        options.factor,
         options.smallest_scale,
-        seed,
+        Augmentation(options.turn, options.stain_jitter, options.gamma_jitter, options.gain_jitter),
+        options.condition,
     )
+    found = open_images(options.data, channels, given)
+    images = [image for image in found if not image.high.constant]
+    if not images:
+        raise InputError(
+            f"All {len(found)} training images are constant: there is nothing to learn.",
+            "Check that they are the images that you meant.",
+        )
+    _check_pairs(images, options)
+    trained_on, held_out = split(images, options, seed)
+    pairs = PatchDataset(trained_on, sampling, seed)
+    taken = images[0].low is not None
+    notes = [f"{len(pairs.images)} images to train on, {len(held_out)} held out"]
+    if left := len(trained_on) - len(pairs.images):
+        notes.append(f"{left} smaller than a patch")
+    if left := len(found) - len(images):
+        notes.append(f"{left} constant")
     return TrainingData(
         pairs,
-        watched,
-        f"x{options.factor} {DEGRADATIONS[options.degradation].summary}",
-        f"{len(trained_on)} images to train on, {len(watched)} held out.",
+        watch(held_out, options),
+        options,
+        channels,
+        pairs.shrink,
+        f"x{pairs.shrink} pairs that were taken" if taken else sampling.degradation.describe(options.factor),
+        ", ".join(notes) + ".",
     )
+
+
+def _check_pairs(images: Sequence[TrainingImage], options: DataOptions) -> None:
+    kinds: Mapping[Any, TrainingImage] = {
+        (image.low is None, image.factor): image for image in reversed(images)
+    }
+    if len(kinds) > 1:
+        first, second, *_ = kinds.values()
+        raise InputError(
+            f"The pairs {first.name} and {second.name} are of factors {first.factor} and {second.factor}.",
+            "Train on pairs of one factor.",
+        )
+    if images[0].low is None:
+        return
+    if options.condition:
+        raise InputError(
+            "Blur and noise of pairs that were taken are not known.",
+            "Set condition to false, or degrade images.",
+        )
+    if images[0].factor not in (1, options.factor):
+        raise InputError(
+            f"The pairs are of factor {images[0].factor}, and the job's is {options.factor}.",
+            f"Set factor to {images[0].factor}, also in the network's arguments.",
+        )

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_microsr.core.samples import SLIDE
-from napari_microsr.superres.datasets import to_tensor
 from napari_microsr.superres.degrade import Pixels, as_type
 from napari_microsr.superres.metrics import crop_rim, psnr, ssim
+from napari_microsr.superres.networks.conditioned import ConditionedResidual, with_planes
+from napari_microsr.superres.patches import to_tensor
 from napari_microsr.superres.samples import Sample, Units, make_sample, make_samples, to_units, unit_range
 
 #: Pixels around a whole image; farther ones changed no 8-bit pixel of any network here.
@@ -23,12 +24,15 @@ def degraded_pair(image: Pixels, degradation: str, factor: int) -> tuple[Pixels,
     return sample.intensities(sample.low), sample.truth
 
 
-def run_network(module: nn.Module, low: Units) -> Units:
-    """Run a network on a whole image (H, W[, C]) in network units."""
+def run_network(module: nn.Module, low: Units, blur_px: float = 0.0, noise: float = 0.0) -> Units:
+    """Run a network on a whole image (H, W[, C]) in network units; a conditioned one is told the rest."""
     device = next((t.device for t in [*module.parameters(), *module.buffers()]), torch.device("cpu"))
     x: Tensor = to_tensor(low)[None].to(device)
     # The window continues past the image's edge with its edge pixels, as the tile runner's does.
-    x = functional.pad(x, (PAD_PX,) * 4, mode="replicate").contiguous(memory_format=torch.channels_last)
+    x = functional.pad(x, (PAD_PX,) * 4, mode="replicate")
+    if isinstance(module, ConditionedResidual):
+        x = with_planes(x, blur_px, noise)
+    x = x.contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         y = module(x)[0].float()
     rim = PAD_PX * y.shape[-1] // x.shape[-1]
@@ -47,7 +51,7 @@ def score_samples(module: nn.Module, samples: Sequence[Sample]) -> tuple[float, 
     """Return mean PSNR (dB) and mean SSIM over samples, in intensities of the image's type."""
     figures = []
     for sample in samples:
-        restored = sample.intensities(run_network(module, sample.low))
+        restored = sample.intensities(run_network(module, sample.low, sample.blur_px, sample.noise))
         pair = (crop_rim(i, sample.rim) for i in (restored, sample.truth))
         image, truth = pair
         figures.append((psnr(image, truth, sample.data_range), ssim(image, truth, sample.data_range)))

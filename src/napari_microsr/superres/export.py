@@ -12,10 +12,12 @@ import torch
 from torch import nn
 
 from napari_microsr.core.weights import Metric, ModelCard, Score, export
-from napari_microsr.superres.datasets import list_images, read_image
-from napari_microsr.superres.degrade import DEGRADATIONS, Pixels
+from napari_microsr.superres.datasets import TrainingData
+from napari_microsr.superres.degrade import Pixels
 from napari_microsr.superres.evaluation import sample_images, score_samples
+from napari_microsr.superres.images import open_images
 from napari_microsr.superres.networks.bicubic import Bicubic
+from napari_microsr.superres.networks.conditioned import conditioned
 from napari_microsr.superres.receptive import probe
 from napari_microsr.superres.registry import ARCHITECTURES
 from napari_microsr.superres.samples import Sample, make_samples
@@ -45,78 +47,57 @@ class Reported:
     images: Sequence[Pixels]
 
 
-def read_reported(
-    paths: Sequence[Path], slides: Sequence[str], channels: int, sample: bool = False
-) -> list[Reported]:
-    """Read images and group them by slide (file-name prefix): all of them first, the shipped slide last."""
-    images = [read_image(path, channels) for path in paths]
-    groups = [Reported("all", images)]
+def read_reported(folder: Path, slides: Sequence[str], channels: int, sample: bool = False) -> list[Reported]:
+    """Read images and group them by slide (beginning of the name): all first, the shipped slide last."""
+    images = {image.name: image.high.read_whole() for image in open_images(folder, channels)}
+    groups = [Reported("all", list(images.values()))]
     for slide in slides:
-        chosen = [i for p, i in zip(paths, images, strict=True) if p.name.startswith(slide)]
-        groups.append(Reported(slide, chosen))
+        groups.append(Reported(slide, [i for name, i in images.items() if name.startswith(slide)]))
     if sample:
         groups.append(Reported(SAMPLE, sample_images()))
     return [group for group in groups if group.images]
 
 
-def reported_samples(job: TrainJob, watched: Sequence[Sample]) -> dict[str, Sequence[Sample]]:
-    """Return the samples of the card's figures by name: those of `report`, or the held-out ones."""
-    channels = job.arguments.get("channels", 3)
-    if job.report is None:
-        groups: dict[str, Sequence[Sample]] = {"all": watched}
-        for slide in job.report_slides:
-            groups[slide] = [sample for sample in watched if sample.name.startswith(slide)]
-        if job.report_sample:
-            groups[SAMPLE] = make_samples(sample_images(), job.degradation, job.factor)
-        return {name: samples for name, samples in groups.items() if samples}
-    reported = read_reported(list_images(job.report), job.report_slides, channels, job.report_sample)
-    return {group.name: make_samples(group.images, job.degradation, job.factor) for group in reported}
-
-
-def export_run(
-    network: nn.Module,
-    job: TrainJob,
-    degradation: str,
-    reported: Mapping[str, Sequence[Sample]],
-    folder: Path,
-) -> Path:
-    """Measure a trained network, write weights and card to `folder` and return the weights' path."""
+def export_run(network: nn.Module, job: TrainJob, data: TrainingData) -> Path:
+    """Measure a trained network, write weights and card to the job's folder and return the weights' path."""
+    reported = dict(data.reported)
+    if job.report_sample:
+        reported[SAMPLE] = make_samples(sample_images(), job.degradation, job.factor)
     network = network.eval().cpu()
-    return export(network, make_card(network, job, degradation, reported), folder)
+    return export(network, make_card(network, job, data, reported), job.folder)
 
 
 def make_card(
-    network: nn.Module, job: TrainJob, degradation: str, reported: Mapping[str, Sequence[Sample]]
+    network: nn.Module, job: TrainJob, data: TrainingData, reported: Mapping[str, Sequence[Sample]]
 ) -> ModelCard:
     """Fill the card from the job, the network and its figures."""
-    channels = job.arguments.get("channels", 3)
-    same_grid = DEGRADATIONS[job.degradation].same_grid
-    cost = reduced_precision_cost(network, next(iter(reported.values())))
-    halo_px, multiple_of = probe(network, channels)
+    cost = reduced_precision_cost(network, reported["all"])
+    plain = conditioned(network, 0.0, 0.0) if job.condition else network
+    halo_px, multiple_of = probe(plain, data.channels)
     facts: dict[str, Any] = {
         "id": job.name,
         "architecture": job.architecture,
         "arguments": job.arguments,
         "task": next(a.task for a in ARCHITECTURES if a.name == job.architecture),
-        "factor": 1 if same_grid else job.factor,
-        "channels": channels,
-        "dtype": "uint8" if channels == 3 else None,
+        "factor": data.factor,
+        "channels": data.channels,
+        "dtype": "uint8" if data.channels == 3 else None,
         "parameters": sum(p.numel() for p in network.parameters()),
         "halo_px": halo_px,
         "multiple_of": multiple_of,
-        "normalisation": "range" if channels == 3 else "percentile",
+        "normalisation": "range" if data.channels == 3 else "percentile",
+        "conditioned": job.condition,
         "reduced_precision": cost <= LARGEST_COST_DB,
         "reduced_precision_cost_db": round(cost, 4),
-        "degradation": degradation,
-        "metrics": [measure(network, name, samples, job) for name, samples in reported.items()],
+        "degradation": data.degradation,
+        "metrics": [measure(network, name, samples, data.factor) for name, samples in reported.items()],
     }
     return ModelCard.model_validate({**job.card.model_dump(), **facts})
 
 
-def measure(network: nn.Module, name: str, samples: Sequence[Sample], job: TrainJob) -> Metric:
+def measure(network: nn.Module, name: str, samples: Sequence[Sample], factor: int) -> Metric:
     """Return the figures of network and baseline on some samples, rounded for a card."""
-    same_grid = DEGRADATIONS[job.degradation].same_grid
-    beside, baseline = ("input", nn.Identity()) if same_grid else ("bicubic", Bicubic(factor=job.factor))
+    beside, baseline = ("input", nn.Identity()) if factor == 1 else ("bicubic", Bicubic(factor=factor))
     figures = [
         Score(psnr_db=round(psnr, 3), ssim=round(ssim, 4))
         for psnr, ssim in (score_samples(module, samples) for module in (network, baseline))

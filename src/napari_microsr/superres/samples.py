@@ -3,12 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import lcm
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_microsr.superres.degrade import DEGRADATIONS, Pixels, as_type
+from napari_microsr.errors import InputError
+from napari_microsr.superres.degradation import Degradation, parse_degradation
+from napari_microsr.superres.degrade import Pixels, as_type
 from napari_microsr.superres.normalise import percentile_range
 
 Units = NDArray[np.float32]
@@ -35,8 +38,8 @@ class Sample:
 
     Attributes
     ----------
-    name, group : str
-        Of the image, and of the slide, well or field that it belongs to.
+    name : str
+        Of the image.
     low, high : ndarray of float32, (h, w[, C]) and (H, W[, C])
         In network units.
     zero, one : float
@@ -45,16 +48,19 @@ class Sample:
         Of the image.
     rim : int
         Pixels of `high` at each side that figures leave out.
+    blur_px, noise : float
+        Blur and noise of a degradation, as `degradation.Degraded` has them.
     """
 
     name: str
-    group: str
     low: Units
     high: Units
     zero: float
     one: float
     dtype: np.dtype[Any]
     rim: int
+    blur_px: float = 0.0
+    noise: float = 0.0
 
     def intensities(self, units: NDArray[Any]) -> Pixels:
         """Return an image in network units as an image of `dtype`."""
@@ -78,18 +84,60 @@ class Sample:
 
 
 def make_sample(
-    image: Pixels, degradation: str, factor: int, name: str = "", group: str = "", align: int = ALIGNMENT
+    image: Pixels,
+    degradation: Degradation | str,
+    factor: int,
+    name: str = "",
+    rng: np.random.Generator | None = None,
 ) -> Sample:
-    """Degrade a whole sharp image, cropped to a size that the degradation and every network allow."""
-    unit = factor * align
-    high = image[: image.shape[0] // unit * unit, : image.shape[1] // unit * unit]
-    low = DEGRADATIONS[degradation].apply(high, factor)
+    """Degrade a whole sharp image, cropped to a size that the degradation and every network allow.
+
+    Parameters
+    ----------
+    image : ndarray, (H, W, 3) or (H, W)
+        Sharp.
+    degradation : Degradation or str
+        Or its text.
+    factor : int
+        Of the degradation.
+    name : str
+        Of the image.
+    rng : numpy.random.Generator, optional
+        Draws what is random in the degradation; always the same if not given.
+    """
+    if isinstance(degradation, str):
+        degradation = parse_degradation(degradation)
+    unit = lcm(degradation.period_px(factor), degradation.shrink(factor) * ALIGNMENT)
+    high = _cropped(image, unit)
+    done = degradation.degrade(high, factor, rng, *unit_range(high))
     # Of the low image, which is all that a run of the network sees.
+    zero, one = unit_range(done.low)
+    pair = to_units(done.low, zero, one), to_units(high, zero, one)
+    rim = 2 * max(factor, degradation.shrink(factor))
+    return Sample(name, *pair, zero, one, image.dtype, rim, done.blur_px, done.noise)
+
+
+def pair_sample(low: Pixels, high: Pixels, factor: int, name: str) -> Sample:
+    """Make a sample of a pair that was taken, cropped to a size that every network allows."""
+    low, high = _cropped(low, ALIGNMENT), _cropped(high, factor * ALIGNMENT)
     zero, one = unit_range(low)
     pair = to_units(low, zero, one), to_units(high, zero, one)
-    return Sample(name, group, *pair, zero, one, image.dtype, 2 * factor)
+    return Sample(name, *pair, zero, one, high.dtype, 2 * max(2, factor))
 
 
-def make_samples(images: Sequence[Pixels], degradation: str, factor: int) -> list[Sample]:
-    """Degrade whole sharp images."""
-    return [make_sample(image, degradation, factor, str(n)) for n, image in enumerate(images)]
+def make_samples(images: Sequence[Pixels], degradation: Degradation | str, factor: int) -> list[Sample]:
+    """Degrade whole sharp images, each by a draw of its own."""
+    return [
+        make_sample(image, degradation, factor, str(n), np.random.default_rng(n))
+        for n, image in enumerate(images)
+    ]
+
+
+def _cropped(image: Pixels, unit: int) -> Pixels:
+    height, width = (size // unit * unit for size in image.shape[:2])
+    if not height or not width:
+        raise InputError(
+            f"An image of {image.shape[0]} x {image.shape[1]} pixels is too small to measure a network on.",
+            f"Use images of at least {unit} x {unit} pixels.",
+        )
+    return image[:height, :width]

@@ -63,7 +63,7 @@ def train(job: TrainJob, progress: Progress, resume: bool = False, watch: Watch 
 
     from napari_microsr.core.training import fit
     from napari_microsr.superres.datasets import open_training_data
-    from napari_microsr.superres.export import export_run, reported_samples
+    from napari_microsr.superres.export import export_run
     from napari_microsr.superres.losses import make_loss
     from napari_microsr.superres.validation import Validation
 
@@ -78,7 +78,7 @@ def train(job: TrainJob, progress: Progress, resume: bool = False, watch: Watch 
             load_start(network, job)
         module = make_fit(job, network, loss, schedule, validate, {"data": data.summary})
         fit(module, data.pairs, job.folder, progress, resume, watch)
-    return export_run(network, job, data.degradation, reported_samples(job, data.watched), job.folder)
+    return export_run(network, job, data)
 
 
 def load_start(network: "nn.Module", job: TrainJob) -> None:

@@ -45,7 +45,7 @@ class Validation:
         """Return the middle of a sample: low (enlarged), result and truth."""
         panels = {
             "low": run_network(self.enlarge, sample.low),
-            "result": run_network(network, sample.low),
+            "result": run_network(network, sample.low, sample.blur_px, sample.noise),
             "truth": sample.high,
         }
         return Picture(sample.name, {name: _display(panel) for name, panel in panels.items()})
