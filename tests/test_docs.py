@@ -15,6 +15,7 @@ import tifffile
 import yaml
 
 from napari_microsr.cli import app
+from napari_microsr.core.job import Job
 from napari_microsr.core.weights import list_cards
 from napari_microsr.tasks import TASKS
 
@@ -95,7 +96,12 @@ def check_names(code):
 @pytest.mark.parametrize("page", pages_with("sh"))
 def test_commands_parse(page):
     for arguments in commands(page):
-        app.parse_args(arguments, exit_on_error=False, print_error=False)
+        command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+        assert command.__name__ == arguments[0]
+        options = {word[2:].removeprefix("no-").replace("-", "_") for word in arguments if word[:2] == "--"}
+        for job in bound.arguments.values():
+            if isinstance(job, Job):
+                assert options - {"json", *bound.arguments, "overview"} <= job.model_fields_set
 
 
 def test_commands_are_found():
@@ -108,7 +114,9 @@ def test_jobs_are_valid(page):
     for code, _ in blocks(page, "yaml"):
         settings = yaml.safe_load(code)
         kind, _ = TASKS[settings.pop("task")]
-        kind.parse(settings)
+        job = kind.parse(settings)
+        assert settings.keys() <= job.model_fields_set, "every setting of the page is one of the task"
+        assert yaml.safe_load(job.to_yaml())["task"] == kind.task
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
