@@ -10,7 +10,7 @@ from napari_microsr.smlm.render import (
     RENDERERS,
     Canvas,
     average_shifted_histogram,
-    density_map,
+    density,
     gaussian,
     histogram,
     reach_px,
@@ -114,8 +114,10 @@ def test_an_empty_table_and_molecules_outside(renderer):
 
 
 def test_density_is_per_square_micrometre_and_frame():
-    density = density_map(table([0, 1, 8], [0, 1, 6], shape=(10, 10), n_frames=4), 500)
-    np.testing.assert_allclose(density, [[2 / 0.25 / 4, 0], [0, 1 / 0.25 / 4]])
+    found = table([0, 1, 8], [0, 1, 6], shape=(10, 10), n_frames=4)
+    np.testing.assert_allclose(
+        density(found, Canvas.over(found, 500)), [[2 / 0.25 / 4, 0], [0, 1 / 0.25 / 4]]
+    )
 
 
 @pytest.mark.parametrize("size", [0, -1, np.nan, np.inf])

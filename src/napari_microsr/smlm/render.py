@@ -130,11 +130,26 @@ def average_shifted_histogram(table: Localizations, canvas: Canvas, shifts: int 
     return np.ascontiguousarray(inner)
 
 
+def density(table: Localizations, canvas: Canvas) -> Image:
+    """Return the mean number of molecules per µm² and frame; it wants pixels of about 1000 nm.
+
+    Returns
+    -------
+    numpy.ndarray of float32, shape (height, width)
+        Pixels that stand out over the field have the density of whole pixels.
+    """
+    image: Image = histogram(table, canvas) / np.float32(
+        (canvas.pixel_nm / 1000) ** 2 * max(table.n_frames, 1)
+    )
+    return image
+
+
 #: What an image can show, by the name in a job.
 RENDERERS: dict[str, Callable[[Localizations, Canvas], Image]] = {
     "histogram": histogram,
     "gaussian": gaussian,
     "ash": average_shifted_histogram,
+    "density": density,
 }
 
 
@@ -143,26 +158,6 @@ def reach_px(table: Localizations, canvas: Canvas, renderer: str) -> float:
     if renderer == "gaussian":
         return float(CUT_SIGMA * _sigma(table, canvas).max(initial=0)) + 1
     return 4.0 if renderer == "ash" else 0.5
-
-
-def density_map(table: Localizations, cell_nm: float = 1000.0) -> Image:
-    """Return the mean number of molecules per µm² and frame, on a coarse grid.
-
-    Parameters
-    ----------
-    table : Localizations
-        Of at least one frame.
-    cell_nm : float
-        Size of a cell.
-
-    Returns
-    -------
-    numpy.ndarray of float32
-        The last row and column of cells may stand out over the field, and have the density of whole cells.
-    """
-    counts = histogram(table, Canvas.over(table, cell_nm))
-    density: Image = counts / np.float32((cell_nm / 1000) ** 2 * max(table.n_frames, 1))
-    return density
 
 
 def _sigma(table: Localizations, canvas: Canvas) -> NDArray[Any]:

@@ -31,8 +31,9 @@ class RenderJob(TableJob):
     """Image: an OME-Zarr store NAME.ome.zarr, of any size, or NAME.tif."""
     pixel_nm: float = Field(default=10.0, gt=0)
     """Size of a rendered pixel in nm."""
-    renderer: Literal["histogram", "gaussian", "ash"] = "histogram"
-    """histogram counts; gaussian draws each uncertainty; ash averages shifted histograms of 4 x 4 pixels."""
+    renderer: Literal["histogram", "gaussian", "ash", "density"] = "histogram"
+    """histogram counts; gaussian draws each uncertainty; ash averages shifted histograms of 4 x 4 pixels;
+    density is molecules per µm² and frame, for pixels of about 1000 nm."""
     restart: bool = False
     """Replace a finished or unfinished image of that name."""
 
