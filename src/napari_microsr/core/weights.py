@@ -279,17 +279,30 @@ def _load_safetensors(path: Path, content: bytes) -> "dict[str, Tensor]":
     return state
 
 
-def _load_pickle(path: Path) -> "dict[str, Tensor]":
+def load_pickle(path: Path) -> Any:
+    """Read a pickle of tensors, numbers and texts; no code in it is run.
+
+    Raises
+    ------
+    ModelError
+        If it is damaged or holds anything else.
+    """
     import torch
 
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise ModelError(
             f"The weights {path} hold more than tensors or are damaged ({reason}).",
             "Ask for a safetensors file: a pickle can run code when it is read.",
         ) from error
+
+
+def _load_pickle(path: Path) -> "dict[str, Tensor]":
+    import torch
+
+    state = load_pickle(path)
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise ModelError(
             f"The weights {path} are not a table of tensors.", "Save the network's state_dict()."

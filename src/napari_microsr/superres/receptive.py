@@ -38,7 +38,7 @@ class Reach(NamedTuple):
     multiple_of: int
 
 
-def probe(module: nn.Module, channels: int) -> Reach:
+def probe(module: nn.Module, channels: int, smallest: int = 1) -> Reach:
     """Measure halo and alignment of a network.
 
     The halo is found by NaN: an input row that is NaN makes exactly those outputs NaN that depend on it,
@@ -51,6 +51,8 @@ def probe(module: nn.Module, channels: int) -> Reach:
         (N, C, H, W) -> (N, C, f*H, f*W); stays as it is.
     channels : int
         C.
+    smallest : int
+        Grid that the network is known to need; coarser ones are tried as well.
 
     Raises
     ------
@@ -60,7 +62,7 @@ def probe(module: nn.Module, channels: int) -> Reach:
     module = copy.deepcopy(module).cpu().float().eval().requires_grad_(False)
     _randomise(module)
     with torch.inference_mode(), _plain_convolutions():
-        for multiple in ALIGNMENTS:
+        for multiple in (smallest * grid for grid in ALIGNMENTS if smallest * grid <= ALIGNMENTS[-1]):
             try:
                 halo = max(_halo(module, channels, multiple, axis) for axis in (2, 3))
                 if _moves_with(module, channels, multiple, halo):

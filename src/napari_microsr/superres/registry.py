@@ -145,7 +145,7 @@ def build_discriminator(name: str, **arguments: Any) -> nn.Module:
     """
     from napari_microsr.superres.networks.discriminators import DISCRIMINATORS
 
-    return build(DISCRIMINATORS, name, arguments)
+    return build(DISCRIMINATORS, name, arguments, "discriminator")
 
 
 def build_feature_network(name: str, **arguments: Any) -> nn.Module:
@@ -158,17 +158,23 @@ def build_feature_network(name: str, **arguments: Any) -> nn.Module:
     """
     from napari_microsr.superres.networks.minivgg import MiniVGG
 
-    return build({"minivgg": MiniVGG}, name, arguments)
+    return build({"minivgg": MiniVGG}, name, arguments, "network for features")
 
 
 def load_network(card: ModelCard, weights: Path | None) -> nn.Module:
     """Build the network of a card and load its weights (None for a network without any).
+
+    A foreign network (`foreign.find_model`) is read from its file.
 
     Raises
     ------
     ModelError
         If the weights are missing, damaged or of another architecture than the card's.
     """
+    from napari_microsr.superres.foreign import READERS, load_foreign
+
+    if card.architecture in READERS:
+        return load_foreign(card, weights)
     network = build_network(card.architecture, **card.arguments)
     load_weights(network, card, weights)
     return network.eval()

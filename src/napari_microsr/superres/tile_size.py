@@ -41,7 +41,11 @@ def values_per_pixel(network: nn.Module, channels: int) -> int:
     def note(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         sizes.extend(x.numel() for x in (*inputs, output) if isinstance(x, torch.Tensor))
 
-    hooks = [module.register_forward_hook(note) for module in network.modules()]
+    seen = [module for module in network.modules() if not isinstance(module, torch.jit.ScriptModule)]
+    for program in set(network.modules()).difference(seen):
+        # TorchScript lets nobody look inside; there the widest convolution tells.
+        sizes.extend(side**2 * len(p) for p in program.parameters() if p.ndim == 4)
+    hooks = [module.register_forward_hook(note) for module in seen]
     with torch.inference_mode():
         network(torch.zeros(1, channels, side, side))
     for hook in hooks:
