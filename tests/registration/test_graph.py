@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from napari_microsr.registration.geometry import apply, corners, parts, similarity
-from napari_microsr.registration.graph import Link, Node, loops_px, shared_points, solve
+from napari_microsr.registration.graph import solve
+from napari_microsr.registration.links import Link, Node, loops_px, shared_points
 
 OVERVIEW = (2748, 3584)
 FIELD = (687, 896)

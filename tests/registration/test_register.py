@@ -15,7 +15,7 @@ from napari_microsr.core.progress import Cancelled, SilentProgress
 from napari_microsr.errors import InputError, OutputError
 from napari_microsr.registration.formats import placements_json
 from napari_microsr.registration.geometry import apply, enlarging, parts
-from napari_microsr.registration.graph import shared_points
+from napari_microsr.registration.links import shared_points
 from napari_microsr.registration.sample import sample, write_sample
 
 OVERVIEW, FIELDS = sample()

@@ -12,8 +12,9 @@ from napari_microsr.errors import MicroSRError
 from napari_microsr.registration.bands import measure_tone
 from napari_microsr.registration.fields import Finder, Report, better, placed
 from napari_microsr.registration.geometry import Matrix, apply, parts
-from napari_microsr.registration.graph import Link, Node, Points, Solution, loops_px, shared_points, solve
+from napari_microsr.registration.graph import Solution, solve
 from napari_microsr.registration.grounds import Ground
+from napari_microsr.registration.links import Link, Node, Points, loops_px, shared_points
 from napari_microsr.registration.parallel import Shelf
 from napari_microsr.registration.picture import Picture
 from napari_microsr.registration.place import Overview, Prior, Search, place, refine_from
