@@ -1,7 +1,5 @@
 """Evidence maps: exact against whole images, and lit up by planted inventions."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -14,9 +12,10 @@ from napari_microsr.core.progress import Cancelled, SilentProgress
 from napari_microsr.core.weights import ModelCard, export, find, list_cards
 from napari_microsr.errors import InputError, JobError
 from napari_microsr.superres import ensemble
-from napari_microsr.superres.evidence import consistency_map, describe
+from napari_microsr.superres.evidence import consistency_map
 from napari_microsr.superres.job import UpscaleJob, upscale
 from napari_microsr.superres.reduction import Reduction, reduction_of
+from napari_microsr.superres.summary import describe, read_evidence
 
 PLACE = (slice(30, 42), slice(18, 34))  # in input pixels
 
@@ -37,10 +36,6 @@ def run(image, folder, name="out", model="bicubic", progress=None, rgb=False, **
     source = ImageSource.from_array(image, axes="yxc" if rgb else "yx", rgb=rgb)
     paths = upscale(job, source=source, progress=progress or SilentProgress())
     return dict(zip(job.contents, paths, strict=True))
-
-
-def evidence_of(path):
-    return json.loads((path / "zarr.json").read_text())["attributes"]["microsr"]["evidence"]
 
 
 @pytest.fixture
@@ -173,15 +168,15 @@ def test_the_numbers_of_a_result_are_kept_with_it(rng, tmp_path):
     found = {}
     for model in ("bicubic", "histology-x2"):
         stores = run(image, tmp_path, model, model, rgb=True, consistency=True)
-        found[model] = evidence_of(stores["result"])["consistency"]
-        assert evidence_of(stores["consistency"]) == evidence_of(stores["result"])
+        found[model] = read_evidence(stores["result"])["consistency"]
+        assert read_evidence(stores["consistency"]) == read_evidence(stores["result"])
         inside = finest(stores["consistency"])[:, 3:-3, 3:-3]
         assert found[model]["rms"] == pytest.approx(np.sqrt(np.mean(inside**2)), rel=0.15)
         assert found[model]["rms_percent"] == pytest.approx(found[model]["rms"] / 2.55)
     assert found["bicubic"]["rms"] == pytest.approx(found["bicubic"]["baseline_rms"], rel=0.2)
     assert found["histology-x2"]["baseline_rms"] == pytest.approx(found["bicubic"]["baseline_rms"])
     assert found["histology-x2"]["rms"] < found["bicubic"]["rms"]
-    (sentence,) = describe(evidence_of(stores["result"]))
+    (sentence,) = describe(read_evidence(stores["result"]))
     assert "bicubic magnification" in sentence
     assert "% of the range" in sentence
 
@@ -230,10 +225,10 @@ def test_two_models_disagree_where_they_differ(rng, tmp_path, monkeypatch):
     np.testing.assert_allclose(apart[place][4:-4, 4:-4], 15 / np.sqrt(2), atol=0.5)
     apart[58:86, 34:70] = 0
     assert apart.max() < 1e-6
-    found = evidence_of(stores["result"])["disagreement"]
+    found = read_evidence(stores["result"])["disagreement"]
     assert found["with"] == ["brighter"]
     assert found["rms"] > 0
-    assert any("brighter" in sentence for sentence in describe(evidence_of(stores["result"])))
+    assert any("brighter" in sentence for sentence in describe(read_evidence(stores["result"])))
 
 
 def test_a_network_without_direction_agrees_with_itself(rng, tmp_path):

@@ -23,6 +23,15 @@ from napari_microsr.widgets.upscale import UpscaleWidget
 
 pytestmark = pytest.mark.gui
 LEFT = Qt.MouseButton.LeftButton
+ADVANCED = {
+    "device": "auto",
+    "precision": "auto",
+    "tile_px": None,
+    "self_ensemble": False,
+    "compare_with": None,
+    "blur_px": None,
+    "noise": None,
+}
 
 
 def headless(array, folder, model="bicubic", **source):
@@ -298,12 +307,12 @@ def test_settings_are_kept_and_reset(model, open_widget, click_run, home):
     assert (home / "upscale.json").is_file()
     again = UpscaleWidget(model)
     assert again.models.get() == "bicubic"
-    assert again.advanced.get() == {"device": "auto", "precision": "float32", "tile_px": 64}
+    assert again.advanced.get() == {**ADVANCED, "precision": "float32", "tile_px": 64}
     assert not again.visible_first.get()
     assert again.output.name.text() != "result", "the output is not kept"
     again.reset_button.click()
     assert again.models.get() == UpscaleJob.model_fields["model"].default
-    assert again.advanced.get() == {"device": "auto", "precision": "auto", "tile_px": None}
+    assert again.advanced.get() == ADVANCED
     assert again.visible_first.get()
     third = UpscaleWidget(model)
     assert third.advanced.get()["tile_px"] is None
@@ -317,7 +326,7 @@ def test_damaged_settings_are_the_defaults(content, home, model, qtbot):
     (home / "upscale.json").write_text(content)
     widget = UpscaleWidget(model)
     qtbot.addWidget(widget)
-    assert widget.advanced.get() == {"device": "auto", "precision": "auto", "tile_px": None}
+    assert widget.advanced.get() == ADVANCED
 
 
 def test_the_copied_command_gives_the_same_store(model, open_widget, click_run, qtbot, tmp_path, rng):

@@ -98,22 +98,6 @@ def note_evidence(run: "UpscaleRun", sinks: "Sequence[ZarrSink]", progress: Prog
     return evidence
 
 
-def describe(evidence: dict[str, Any]) -> list[str]:
-    """Say what the numbers of `note_evidence` mean, one sentence each."""
-    sentences = []
-    if (found := evidence.get("consistency")) is not None:
-        sentences.append(
-            f"Reduced again, the result is {found['rms']:.3g} grey levels (rms, {found['rms_percent']:.2g} % "
-            f"of the range) from the input; {found['baseline']} {found['baseline_rms']:.3g}."
-        )
-    if (found := evidence.get("disagreement")) is not None:
-        sentences.append(
-            f"Disagreement with {', '.join(found['with'])}: {found['rms']:.3g} grey levels (rms, "
-            f"{found['rms_percent']:.2g} % of the range)."
-        )
-    return sentences
-
-
 def _doubt(run: "UpscaleRun", evidence: dict[str, Any]) -> str | None:
     """Warn of a result that strays further from its input than plain magnification does."""
     found = evidence.get("consistency")

@@ -1,5 +1,6 @@
 """A form made from a Job class: one row per field, with its description as the tooltip."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -90,15 +91,15 @@ class NumberBox(QDoubleSpinBox):
 
 
 class TextEdit(QLineEdit):
-    """A text, or nothing."""
+    """A text, several with commas, or nothing."""
 
     def get(self) -> str | None:
         """Return the text, None if there is none."""
         return self.text().strip() or None
 
-    def put(self, value: str | None) -> None:
-        """Show a text."""
-        self.setText("" if value is None else str(value))
+    def put(self, value: str | Sequence[str] | None) -> None:
+        """Show a text, or several."""
+        self.setText(value if isinstance(value, str) else ", ".join(value or ()))
 
 
 class CheckBox(QCheckBox):

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from napari_microsr.superres.run import UpscaleRun
 
 REFRESH_MS = 500
-#: Share of the image's intensity range that a residual spans at full colour.
-RESIDUAL_SPAN = 0.1
+#: Share of the image's intensity range that a map beside a result spans at full colour, and its colours: two
+#: where it has signs.
+MAPS = {"residual": (0.1, "PiYG"), "consistency": (0.05, "PiYG"), "disagreement": (0.05, "magma")}
 
 
 @dataclass(frozen=True)
@@ -54,17 +55,17 @@ class Content:
             Axis labels, contrast limits and the like of the input layer, which the result shares.
         """
         layout, source = sink.layout, sink.layout.source
-        residual = layout.provenance["content"] == "residual"
-        # A residual has signs, so that its colours are no picture: their mean is shown.
-        picture = source.rgb and not residual
-        shown = source.axes.replace("c", "") if source.rgb and residual else source.axes
+        content = layout.provenance["content"]
+        # A map has signs, or no colours of its own, and is no picture: the mean of its colours is shown.
+        picture = source.rgb and content not in MAPS
+        shown = source.axes.replace("c", "") if source.rgb and content in MAPS else source.axes
         clear = picture and layout.dtype == np.uint8
         levels = [StoredLevel(level, layout.axes, shown, clear=clear) for level in sink.store.levels]
         metadata = {**layout.provenance, "store": str(sink.path)}
         arguments = layer_arguments(levels, layout.placement, rgb=picture, metadata=metadata)
         look = {**style, "name": f"{run.source.name} {run.card.id}"}
-        if residual:
-            look = {"axis_labels": style["axis_labels"], **_residual_look(run)}
+        if content in MAPS:
+            look = {"axis_labels": style["axis_labels"], **_map_look(run, content, style)}
         np.asarray(as_dask(levels[-1:])[(0,) * (levels[-1].ndim - 2 - picture)])
         return cls(levels, {**arguments, **look}, sink.path)
 
@@ -112,13 +113,15 @@ class LiveResult(QObject):
         """Take notice that there are new tiles; they are shown at the next refresh."""
         self._dirty = True
 
-    def finish(self, finished: list[Any] | None) -> None:
+    def finish(self, finished: list[Any] | None, evidence: dict[str, Any] | None = None) -> None:
         """Show the last tiles, without moving the camera.
 
         Parameters
         ----------
         finished : list or None
             The layers' data from the finished stores; None where the run stopped before.
+        evidence : dict, optional
+            What is kept with the layers, as `note_evidence` returned it.
         """
         self._timer.stop()
         self._reader.shutdown(cancel_futures=True)
@@ -127,6 +130,7 @@ class LiveResult(QObject):
                 for level in content.levels:
                     level.reread()
             layer.data = layer.data if finished is None else finished[number]
+            layer.metadata["microsr"]["evidence"] = evidence or {}
         self.deleteLater()
 
     def _look(self) -> None:
@@ -158,15 +162,16 @@ class LiveResult(QObject):
                 self._viewer.layers.remove(layer)
 
 
-def _residual_look(run: "UpscaleRun") -> dict[str, Any]:
-    """Show what was added and what was taken away in opposite colours; hidden, as it covers the result."""
-    dtype, span = run.source.dtype, run.normalisation.high[0] - run.normalisation.low[0]
-    if run.card.normalisation == "identity" and np.issubdtype(dtype, np.integer):
-        span = float(np.iinfo(dtype).max)
-    span *= RESIDUAL_SPAN
+def _map_look(run: "UpscaleRun", content: str, style: dict[str, Any]) -> dict[str, Any]:
+    """Show a map in colours of its own; hidden, as it covers the result."""
+    share, colormap = MAPS[content]
+    low, high = style.get("contrast_limits", (run.normalisation.low[0], run.normalisation.high[0]))
+    if run.source.rgb and run.source.dtype == np.uint8:
+        low, high = 0, 255
+    span = share * float(high - low)
     return {
-        "name": f"{run.source.name} {run.card.id} residual",
-        "contrast_limits": (-span, span),
-        "colormap": "PiYG",
+        "name": f"{run.source.name} {run.card.id} {content}",
+        "contrast_limits": (0.0 if content == "disagreement" else -span, span),
+        "colormap": colormap,
         "visible": False,
     }

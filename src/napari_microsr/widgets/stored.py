@@ -174,6 +174,7 @@ def open_result(path: Path) -> dict[str, Any]:
     count = len(list(group.array_keys()))
     levels = [StoredLevel(zarr.open_array(path / str(i), mode="r"), image.axes, shown) for i in range(count)]
     attributes: dict[str, Any] = group.attrs.asdict()
-    metadata = {**attributes["microsr"]["provenance"], "store": str(path)}
+    known = attributes["microsr"]
+    metadata = {**known["provenance"], "evidence": known.get("evidence", {}), "store": str(path)}
     arguments = layer_arguments(levels, image.placement, rgb=image.rgb, metadata=metadata)
     return {**arguments, "data": as_dask(levels)}

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari.layers import Image
-from qtpy.QtWidgets import QVBoxLayout
+from qtpy.QtWidgets import QPushButton, QVBoxLayout
 
-from napari_microsr.core.image import open_image
+from napari_microsr.core.image import ImageSource, open_image
 from napari_microsr.errors import MicroSRError
+from napari_microsr.superres.image_quality import Quality, estimate
 from napari_microsr.superres.job import UpscaleJob, upscale
-from napari_microsr.superres.suitability import check_channels, mismatches
+from napari_microsr.superres.suitability import check_channels, mismatches, recommended
+from napari_microsr.superres.summary import describe, read_evidence
 from napari_microsr.widgets.form import CheckBox, tooltip
 from napari_microsr.widgets.layer_job_widget import LayerJobWidget
 from napari_microsr.widgets.layer_picker import LayerPicker
@@ -22,6 +24,18 @@ from napari_microsr.widgets.task import Task
 
 if TYPE_CHECKING:
     import napari
+
+
+#: Stores, data of the layers and evidence of a finished run.
+Finished = tuple[tuple[Path, ...], list[Any], dict[str, Any]]
+
+
+class Suggestion(NamedTuple):
+    """What an image was found to be."""
+
+    layer: Image
+    source: ImageSource
+    quality: Quality | None
 
 
 class UpscaleWidget(LayerJobWidget):
@@ -36,12 +50,22 @@ class UpscaleWidget(LayerJobWidget):
     job_class = UpscaleJob
     title = "Super-resolve"
     purpose = "Enlarge or restore an image with a network, tile by tile, into an OME-Zarr store."
-    shown = ("residual",)
-    hidden = ("device", "precision", "tile_px")
+    shown = ("residual", "consistency")
+    hidden = (
+        "device",
+        "precision",
+        "tile_px",
+        "overlap_px",
+        "self_ensemble",
+        "compare_with",
+        "blur_px",
+        "noise",
+    )
     nothing = "There is no image layer."
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         self._live: LiveResult | None = None
+        self._measured: tuple[Image, Quality] | None = None
         super().__init__(viewer)
         self.form.layout().addRow(self.visible_first)
 
@@ -49,6 +73,12 @@ class UpscaleWidget(LayerJobWidget):
         """Add the pickers of layer, model and output."""
         layers = LayerPicker("Image layer to super-resolve; of a pyramid the finest level.")
         self.add_pickers(layout, "Layer", layers, ModelPicker(("super-resolution", "restoration")))
+        self.suggest_button = QPushButton(self.labels.mark("Suggest a model"))
+        self.suggest_button.setToolTip(
+            tooltip("Estimate blur and noise of the layer, and choose a model for it.")
+        )
+        self.suggest_button.clicked.connect(self.suggest_model)
+        self.rows.addRow(self.suggest_button)
         self.output = OutputPicker(self.labels)
         layout.addWidget(self.output)
         self.visible_first = CheckBox(self.labels.mark("Visible region first"))
@@ -65,9 +95,41 @@ class UpscaleWidget(LayerJobWidget):
         try:
             source = source_from_layer(layer)
             check_channels(card, source)
-            return mismatches(card, source)
+            return mismatches(card, source, self._quality_of(layer))
         except MicroSRError as error:
             return (str(error),)
+
+    def suggest_model(self) -> None:
+        """Estimate the layer's blur and noise in the background, and choose the model that suits them."""
+        if self.task is not None:
+            return
+        self.say("")
+        try:
+            layer = self.needed_layer
+            source = source_from_layer(layer)
+        except MicroSRError as error:
+            self.say(str(error))
+            return
+
+        def run(_: Task) -> Suggestion:
+            return Suggestion(layer, source, estimate(source))
+
+        self.start(f"Looking at {layer.name}", run)
+
+    def _suggested(self, layer: Image, source: ImageSource, quality: Quality | None) -> str:
+        """Choose the model that suits an image, and say why."""
+        if quality is None:
+            return "The image is too small or too empty to tell its blur and noise."
+        self._measured = (layer, quality)
+        card = recommended(source, quality)
+        if card is not None:
+            self.models.put(card.id)
+        self.chosen()
+        return f"Estimated: {quality}. " + (f"Chosen: {card.id}." if card else "There is no model for it.")
+
+    def _quality_of(self, layer: Image) -> Quality | None:
+        measured, quality = self._measured or (None, None)
+        return quality if measured is layer else None
 
     def work(self, job: Any) -> Callable[[Task], Any]:
         """Return the run; what it needs of layer and viewer is taken now, in the main thread."""
@@ -76,7 +138,7 @@ class UpscaleWidget(LayerJobWidget):
         visible = visible_region(self._viewer, layer, source) if self.visible_first.get() else None
         style = _style(layer)
 
-        def run(task: Task) -> tuple[tuple[Path, ...], list[Any]]:
+        def run(task: Task) -> Finished:
             contents: list[Content] = []
             image = as_file(source, path)
             described = job.model_copy(update={"source": str(image.path or image.name)})
@@ -84,12 +146,12 @@ class UpscaleWidget(LayerJobWidget):
             def opened(run: Any, sinks: Any) -> None:
                 for sink in sinks:
                     sink.show_live()
-                # The residual lies below the result.
+                # The maps lie below the result.
                 contents.extend(Content.of(run, sink, style) for sink in reversed(sinks))
                 task.announced.emit(contents)
 
             paths = upscale(described, source=image, progress=task, visible=visible, opened=opened)
-            return paths, [content.finished() for content in contents]
+            return paths, [content.finished() for content in contents], read_evidence(paths[0])
 
         return run
 
@@ -104,14 +166,16 @@ class UpscaleWidget(LayerJobWidget):
 
     def ended(self, task: Task) -> str:
         """Show the finished stores, and say where they are or what is kept."""
+        if isinstance(task.result, Suggestion):
+            return self._suggested(*task.result)
         live, self._live = self._live, None
-        paths, finished = task.result or ((), None)
+        paths, finished, evidence = task.result or ((), None, {})
         if live is not None:
-            live.finish(finished)
+            live.finish(finished, evidence)
         kept = live is not None and not paths
         self.suggest()
         if paths:
-            return "Done: " + ", ".join(map(str, paths))
+            return "\n".join(["Done: " + ", ".join(map(str, paths)), *describe(evidence)])
         stopped = "Cancelled. " if task.cancelled else ""
         return stopped + ("What is done is kept: Run continues it." if kept else "")
 
