@@ -16,9 +16,11 @@ from napari_microsr.smlm.job import LocalizeJob
 from napari_microsr.smlm.render_job import RenderJob
 from napari_microsr.smlm.simulate_job import SimulateJob
 from napari_microsr.smlm.training import TrainDsirJob, TrainLocalizerJob
+from napari_microsr.superres.degradation_job import DegradationJob
 from napari_microsr.superres.evaluate_job import EvaluateJob
 from napari_microsr.superres.feature_job import TrainFeaturesJob
 from napari_microsr.superres.job import UpscaleJob
+from napari_microsr.superres.prepare_job import PrepareJob
 from napari_microsr.superres.training import TrainJob
 
 Result = dict[str, Any]
@@ -120,6 +122,18 @@ def _simulate(job: SimulateJob, progress: Progress) -> Result:
     return {"outputs": [job.output, job.truth]}
 
 
+def _prepare(job: PrepareJob, progress: Progress) -> Result:
+    from napari_microsr.superres.prepare_job import prepare
+
+    return {"outputs": [prepare(job, progress)]}
+
+
+def _degradation(job: DegradationJob, progress: Progress) -> Result:
+    from napari_microsr.superres.degradation_job import measure
+
+    return {"outputs": [], **measure(job, progress)}
+
+
 def _train(job: TrainJob, progress: Progress, resume: bool = False, watch: Watch | None = None) -> Result:
     from napari_microsr.superres.training import train
 
@@ -168,5 +182,7 @@ TASKS: dict[str, tuple[type[Job], Callable[..., Result]]] = {
     SimulateJob.task: (SimulateJob, _simulate),
     EvaluateJob.task: (EvaluateJob, _evaluate),
     EvaluateTableJob.task: (EvaluateTableJob, _evaluate_table),
+    PrepareJob.task: (PrepareJob, _prepare),
+    DegradationJob.task: (DegradationJob, _degradation),
     **TRAININGS,
 }
