@@ -36,6 +36,14 @@ def test_a_small_image_gets_a_small_tile():
     assert (plan.tile_height, plan.tile_width) == (16, 256)
 
 
+@pytest.mark.parametrize("side", [1000, 2048, 4096, 5000, 8192, 16384])
+def test_fitted_tiles_hardly_stand_out_over_the_image(side):
+    source = ImageSource.from_array(np.broadcast_to(np.uint8(0), (side, side)))
+    plan = TilePlan.cover(source, 384, halo_px=14, multiple_of=1, factor=2, even=True)
+    assert max(plan.tile_height, plan.tile_width) <= 384
+    assert len(plan) * plan.tile_height * plan.tile_width <= 1.025 * side**2
+
+
 @pytest.mark.parametrize("tile_px", [0, -5])
 def test_a_tile_without_pixels_is_refused(tile_px):
     with pytest.raises(JobError, match="holds no pixel"):

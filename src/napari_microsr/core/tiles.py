@@ -19,6 +19,9 @@ from napari_microsr.errors import JobError
 # Sides of tiles are multiples of this, so that a tile's shard divides into chunks of a useful size: 631 px, a
 # prime number, would leave chunks of 1 px.
 GRID_PX = 16
+# Of tiles fitted to the image, none of which is so large that its shard would divide badly: the finer
+# the grid, the less is computed beyond the image's edge (at 4096 px and tiles of about 384 px 2 %, not 6 %).
+EVEN_GRID_PX = 8
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,10 @@ class TilePlan:
             return -(-size // grid) * grid
 
         def side(size: int) -> int:
+            if not even:
+                return align(min(tile_px, size), lcm(multiple_of, GRID_PX))
             count = -(-size // tile_px)
-            return align(-(-size // count) if even else min(tile_px, size), lcm(multiple_of, GRID_PX))
+            return align(-(-size // count), lcm(multiple_of, EVEN_GRID_PX))
 
         return cls(
             n_planes=source.n_planes,
