@@ -1,6 +1,5 @@
 """The panel that every task's widget is built on: form, Run and Cancel, progress, messages."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +10,6 @@ from qtpy.QtWidgets import (
     QFrame,
     QHBoxLayout,
     QLabel,
-    QProgressBar,
     QPushButton,
     QScrollArea,
     QVBoxLayout,
@@ -23,6 +21,7 @@ from napari_microsr.core.job import Job
 from napari_microsr.errors import MicroSRError
 from napari_microsr.widgets.command import command_line
 from napari_microsr.widgets.form import JobForm, Labels, tooltip
+from napari_microsr.widgets.run_bar import RunBar
 from napari_microsr.widgets.settings import load_settings, save_settings
 from napari_microsr.widgets.task import Task
 
@@ -51,8 +50,6 @@ class JobWidget(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.task: Task | None = None
-        self._began = (0.0, 0)
-        self._label = ""
         self.labels = Labels("rcoe")  # Run, Cancel, Copy, Reset
         content = QWidget()
         self.body = QVBoxLayout(content)
@@ -172,19 +169,11 @@ class JobWidget(QWidget):
         # Without its widget the run stops at the next tile; it can be resumed.
         self.destroyed.connect(self.task.cancel)
         self.button.setText("&Cancel")
-        self._label = ""
-        self.bar.setRange(0, 0)
-        self.bar.setFormat("starting")
-        self.bar.show()
+        self.bar.begin()
         self.task.start()
 
     def _advanced(self, label: str, done: int, total: int) -> None:
-        if label != self._label:
-            self._label, self._began = label, (time.monotonic(), done)
-        since, first = self._began
-        self.bar.setRange(0, total)
-        self.bar.setValue(done)
-        self.bar.setFormat(progress_text(label, done, total, time.monotonic() - since, first))
+        self.bar.advance(label, done, total)
         self.progressed()
 
     def _warned(self, message: str) -> None:
@@ -256,9 +245,7 @@ class JobWidget(QWidget):
         self.message.setTextFormat(Qt.TextFormat.PlainText)
         self.message.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.message.hide()
-        self.bar = QProgressBar()
-        self.bar.setTextVisible(True)
-        self.bar.hide()
+        self.bar = RunBar()
         self.button = QPushButton("&Run")
         self.button.setToolTip(
             tooltip(f"Start, or cancel after the step in hand: {self.job_class.after_cancel}.")
@@ -278,28 +265,3 @@ class JobWidget(QWidget):
         for widget in (self.message, self.bar, self.button):
             outer.addWidget(widget)
         outer.addLayout(small)
-
-
-def progress_text(label: str, done: int, total: int, seconds: float, first: int) -> str:
-    """Say how far a run is and how long the rest takes: "tiles 12/340, 3 min left".
-
-    Parameters
-    ----------
-    label : str
-        What is counted.
-    done, total : int
-        How much of it.
-    seconds : float
-        Since the count stood at `first`.
-    first : int
-        What was done before this run.
-    """
-    text = f"{label} {done}/{total}"
-    if done <= first or done >= total:
-        return text
-    left = seconds / (done - first) * (total - done)
-    if left < 60:
-        return f"{text}, {max(round(left), 1)} s left"
-    if left < 3600:
-        return f"{text}, {round(left / 60)} min left"
-    return f"{text}, {left / 3600:.1f} h left"

@@ -103,6 +103,19 @@ class PlacedLayers(QObject):
             if layer is not None and placement.matrix_yx is None:
                 layer.visible = False
 
+    def show_overview_of(self, name: str) -> None:
+        """Of several overviews show the chosen field's with its fields: they may lie on each other."""
+        chosen = self._book.get(name)
+        overviews = {n: layer for n in self.overview_names if (layer := self.overview(n))}
+        if chosen is None or chosen.overview not in overviews or len(overviews) < 2:
+            return
+        for overview, layer in overviews.items():
+            layer.visible = overview == chosen.overview
+        for placement in self._book:
+            field = self.field(placement.name)
+            if field is not None and placement.overview in overviews:
+                field.visible = placement.overview == chosen.overview
+
     def placed(self) -> list[tuple[FieldPlacement, Image]]:
         """Return the fields that have a place on an overview that is there."""
         found = [(p, self.overview(p.overview)) for p in self._book if p.matrix_yx is not None]

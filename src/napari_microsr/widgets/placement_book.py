@@ -38,6 +38,13 @@ class PlacementBook(QObject):
         """Return the placement of a field, None for one that was never searched."""
         return self._fields.get(name)
 
+    def summary(self) -> str:
+        """Say how many fields were found."""
+        counts = dict.fromkeys(("placed", "uncertain", "not_found"), 0)
+        for placement in self:
+            counts[placement.status] += 1
+        return ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in counts.items() if n) + "."
+
     def begin(self) -> None:
         """Begin a step: what is put from now on is taken back together."""
         self._steps.append({})

@@ -116,7 +116,7 @@ class FilesPanel(QWidget):
         self._widget.book.begin()
         self._widget.book.finish(placements)
         self._widget.placed.draw()
-        return self._widget.summary()
+        return self._widget.book.summary()
 
     def _merge(self) -> None:
         path = self._ask("Merge to OME-Zarr", MERGED)

@@ -227,14 +227,7 @@ class RegisterWidget(JobWidget):
         self.placed.hide_lost()
         self.placed.draw()
         self._suggest()
-        return ("Cancelled. " if task.cancelled else "") + self.summary()
-
-    def summary(self) -> str:
-        """Say how many fields were found."""
-        counts = dict.fromkeys(("placed", "uncertain", "not_found"), 0)
-        for placement in self.book:
-            counts[placement.status] += 1
-        return ", ".join(f"{n} {status.replace('_', ' ')}" for status, n in counts.items() if n) + "."
+        return ("Cancelled. " if task.cancelled else "") + self.book.summary()
 
     def _taken(
         self, layers: list[Image], take: Callable[[str, Image], None]
@@ -277,7 +270,7 @@ class RegisterWidget(JobWidget):
         """Show the field that was chosen in the table."""
         self.desk.choose(name)
         self._say_verdict(name)
-        self._show_one_overview(name)
+        self.placed.show_overview_of(name)
         self.placed.zoom_to(name)
         self._view(self.compare.view)
 
@@ -294,16 +287,3 @@ class RegisterWidget(JobWidget):
         except InputError as error:
             self.compare.reset()
             self.say(str(error))
-
-    def _show_one_overview(self, name: str) -> None:
-        """Of several overviews show the chosen field's with its fields: they may lie on each other."""
-        chosen = self.book.get(name)
-        overviews = {n: layer for n in self.placed.overview_names if (layer := self.placed.overview(n))}
-        if chosen is None or chosen.overview not in overviews or len(overviews) < 2:
-            return
-        for overview, layer in overviews.items():
-            layer.visible = overview == chosen.overview
-        for placement in self.book:
-            field = self.placed.field(placement.name)
-            if field is not None and placement.overview in overviews:
-                field.visible = placement.overview == chosen.overview
