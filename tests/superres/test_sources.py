@@ -238,3 +238,28 @@ def test_images_from_python(rng):
     found = open_images(None, 1, layers)
     assert names(found) == ["one", "two", "pair"]
     assert [image.low is None for image in found] == [True, True, False]
+
+
+def test_a_pyramid_is_read_at_its_finest_level_patch_by_patch(tmp_path, monkeypatch):
+    import zarr
+
+    store = tmp_path / "slide1.ome.zarr"
+    finest = (np.add.outer(np.arange(600), np.arange(500)) % 256).astype(np.uint8)
+    group = zarr.open_group(store, mode="w")
+    for level in (0, 1):
+        array = group.create_array(
+            f"{level}", shape=(600 >> level, 500 >> level), chunks=(64, 64), dtype="u1"
+        )
+        array[:] = finest[:: 1 << level, :: 1 << level]
+    axes = [{"name": axis, "type": "space", "unit": "micrometer"} for axis in "yx"]
+    scales = [[{"type": "scale", "scale": [0.5 * 2**level] * 2}] for level in (0, 1)]
+    datasets = [{"path": f"{n}", "coordinateTransformations": scale} for n, scale in enumerate(scales)]
+    group.attrs["ome"] = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    monkeypatch.setattr("napari_microsr.superres.planes.HELD_PX", 1000)
+    for where in (tmp_path, store):
+        (found,) = open_images(where, 1)
+        assert found.name == "slide1.ome.zarr"
+        assert found.high.shape == (600, 500)
+        assert found.high.held is None
+        part = pickle.loads(pickle.dumps(found)).high.read(slice(100, 130), slice(470, 500))
+        np.testing.assert_array_equal(part, finest[100:130, 470:500])

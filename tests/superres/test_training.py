@@ -182,6 +182,15 @@ def test_one_channel_of_16_bits_is_trained_and_measured_in_its_own_range(slides,
     assert figures.baselines["bicubic"].psnr_db == pytest.approx(10 * np.log10(span**2 / error), abs=0.05)
 
 
+def test_a_conditioned_network_is_trained_on_what_was_drawn(slides, tmp_path):
+    changes = {"architecture": "conditioned-residual", "condition": True, "steps": 2, "check_every": 2}
+    degradation = "blur(0..1.5) > bicubic > noise(0..8)"
+    card, _ = find(train(job(slides, tmp_path, degradation=degradation, **changes), SilentProgress()))
+    assert card.conditioned
+    assert (card.channels, card.factor) == (3, 2)
+    assert card.degradation.startswith("Gaussian blur of 0-1.5 px, x2 antialiased bicubic")
+
+
 def test_restoration_is_trained_on_the_same_grid(slides, tmp_path):
     changes = {
         "architecture": "residual-unet",

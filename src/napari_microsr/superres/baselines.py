@@ -9,7 +9,8 @@ from PIL import Image
 from scipy.ndimage import correlate, gaussian_filter
 
 from napari_microsr.core.image import ImageSource
-from napari_microsr.superres.degrade import DEGRADATIONS, as_type, resize
+from napari_microsr.superres.degradation import parse_degradation
+from napari_microsr.superres.degrade import as_type, resize
 
 #: Names and pixels (channels, h, w) of what was made of a block: plane, rows and columns.
 Candidates = Callable[[int, slice, slice], dict[str, NDArray[Any]]]
@@ -48,7 +49,7 @@ class Degraded:
     image : ImageSource
         The sharp image; what is no whole multiple of the factor at its end is left out.
     kind : str
-        One of `DEGRADATIONS` that makes images smaller.
+        A degradation that makes images smaller.
     factor : int
         By how much.
     """
@@ -61,7 +62,7 @@ class Degraded:
         """Return a region of a plane, (channels, h, w)."""
         wide_y, wide_x = _widened(y, _INPUT_PX, self.height), _widened(x, _INPUT_PX, self.width)
         sharp = self._image.read(plane, *(_times(part, self._factor) for part in (wide_y, wide_x)))
-        low = DEGRADATIONS[self._kind].apply(_last(sharp), self._factor)
+        low = parse_degradation(self._kind).apply(_last(sharp), self._factor)
         return _first(low)[:, _within(y, wide_y), _within(x, wide_x)]
 
 

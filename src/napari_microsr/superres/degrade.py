@@ -1,4 +1,4 @@
-"""The single steps by which a sharp image becomes a low-resolution one, and the plain degradations by name.
+"""The single steps by which a sharp image becomes a low-resolution one, by name.
 
 A step maps an RGB or grey image (H, W[, C]) to one of the same type. Resampling works in any type: integers
 are rounded. The others work on floats in units of 1/255 of the image's range, in which 8-bit RGB is as it
@@ -8,7 +8,6 @@ is. Pillow is the reference for the resampling kernels, which widen with the fac
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
 from io import BytesIO
 from math import ceil
 from typing import Any
@@ -199,36 +198,4 @@ KINDS: dict[str, Kind] = {
         logarithmic=True,
     ),
     "jpeg": Kind("JPEG of quality {}", apply=compress, parameter="quality", smallest=1, largest=100),
-}
-
-
-@dataclass(frozen=True)
-class PlainDegradation:
-    """A way to degrade without choice or parameter.
-
-    Attributes
-    ----------
-    apply : callable
-        (image, factor) -> low-resolution image.
-    same_grid : bool
-        Whether the result has the input's size (restoration) or is smaller by the factor.
-    summary : str
-        For the model card.
-    """
-
-    apply: Callable[[Pixels, int], Pixels]
-    same_grid: bool
-    summary: str
-
-    def shrink(self, factor: int) -> int:
-        """Return by how much the result is smaller than the input."""
-        return 1 if self.same_grid else factor
-
-
-DEGRADATIONS = {
-    name: PlainDegradation(
-        partial(down_up if kind.back else down, filter_=kind.filter_), kind.back, kind.summary
-    )
-    for name, kind in KINDS.items()
-    if kind.filter_ is not None
 }

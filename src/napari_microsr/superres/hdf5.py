@@ -5,13 +5,11 @@ high = low - (R - 127) / 2.
 """
 
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from napari_microsr.core.file_array import FileArray
 from napari_microsr.core.image import ImageSource
 from napari_microsr.errors import InputError
 from napari_microsr.superres.degrade import Pixels
@@ -33,15 +31,28 @@ def decode_residual(low: Pixels, residual: Pixels) -> Pixels:
     return np.rint(high).clip(0, 255).astype(np.uint8)
 
 
+class Hdf5Array:
+    """A data set of a file that is opened for each read: open HDF5 files do not survive a fork."""
+
+    def __init__(self, path: Path, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.path, self.name, self.shape, self.dtype = path, name, shape, dtype
+
+    def __getitem__(self, index: Any) -> Pixels:
+        import h5py
+
+        with h5py.File(self.path, "r") as file:
+            return np.asarray(file[self.name][index])
+
+
 class ResidualArray:
     """The high images of a file that holds residuals only, decoded where they are read."""
 
-    def __init__(self, low: FileArray, residual: FileArray) -> None:
+    def __init__(self, low: Hdf5Array, residual: Hdf5Array) -> None:
         self.low, self.residual = low, residual
-        self.shape, self.dtype, self.ndim = low.shape, low.dtype, low.ndim
+        self.shape, self.dtype = low.shape, low.dtype
 
     def __getitem__(self, index: Any) -> Pixels:
-        return decode_residual(np.asarray(self.low[index]), np.asarray(self.residual[index]))
+        return decode_residual(self.low[index], self.residual[index])
 
 
 def open_hdf5(path: Path, channels: int) -> list[TrainingImage]:
@@ -64,7 +75,7 @@ def open_hdf5(path: Path, channels: int) -> list[TrainingImage]:
         raise InputError(
             f"The HDF5 file {path} cannot be read ({error}).", "Copy it again, or prepare it again."
         ) from error
-    arrays = {name: FileArray(path, partial(_open, name=name), *facts) for name, facts in found.items()}
+    arrays = {name: Hdf5Array(path, name, *facts) for name, facts in found.items()}
     if X not in arrays or not (RESIDUAL in arrays or Y0 in arrays):
         raise InputError(
             f"The HDF5 file {path} has the data sets {', '.join(found) or 'of other names'}.",
@@ -119,9 +130,3 @@ def _source(array: Any, path: Path, channels: int) -> ImageSource:
     axes = "zyxc"[: len(array.shape)]
     rgb = len(array.shape) == 4 and array.shape[3] == 3
     return ImageSource.from_array(array, axes=axes, rgb=rgb, name=path.name, path=path)
-
-
-def _open(path: Path, name: str) -> Any:
-    import h5py
-
-    return h5py.File(path, "r")[name]

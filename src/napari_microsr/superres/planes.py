@@ -14,7 +14,7 @@ from napari_microsr.superres.background import noise_level
 from napari_microsr.superres.degrade import Pixels
 from napari_microsr.superres.normalise import percentile_range
 
-#: Pictures of at most this many pixels are held in memory; larger ones are read patch by patch.
+#: Images of at most this many pixels are held in memory; larger ones and stacks are read patch by patch.
 HELD_PX = 2**24
 #: Pixels of a larger picture that its intensities are measured on.
 MEASURED_PX = 4_000_000
@@ -99,7 +99,7 @@ def open_planes(source: ImageSource, channels: int) -> list[Plane]:
 def _measured(source: ImageSource, index: int, channels: int) -> Plane:
     grey = source.rgb and channels == 1
     read = partial(_read, source, index, grey)
-    if source.height * source.width <= HELD_PX:
+    if source.n_planes * source.height * source.width <= HELD_PX:
         held = read(slice(0, source.height), slice(0, source.width))
         blocks = [held]
     else:
