@@ -24,6 +24,7 @@ def test_every_command_can_be_imported(manifest):
         "Super-resolve",
         "Register",
         "Localise",
+        "Evaluate",
     ]
 
 
@@ -42,7 +43,7 @@ def test_the_link_at_the_top_is_the_shipped_manifest(manifest):
 def test_the_widget_module_loads_neither_torch_nor_zarr():
     code = (
         "import sys; import napari_microsr.widgets.upscale, napari_microsr.widgets.samples,"
-        "napari_microsr.widgets.localise, napari_microsr.widgets.register;"
+        "napari_microsr.widgets.localise, napari_microsr.widgets.register, napari_microsr.widgets.evaluate;"
         "print(*[m for m in ('torch', 'zarr', 'lightning', 'skimage.metrics') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

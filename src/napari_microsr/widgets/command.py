@@ -37,7 +37,8 @@ def option_words(job: Job) -> list[str]:
         elif isinstance(value, tuple):
             words += [word for item in value for word in (f"--{option}", str(item))]
         else:
-            words += [f"--{option}", str(value)]
+            for word in value if isinstance(value, tuple) else (value,):
+                words += [f"--{option}", str(word)]
     return words
 
 
