@@ -18,6 +18,7 @@ from napari_microsr.smlm.simulate_job import SimulateJob
 from napari_microsr.smlm.training import TrainDsirJob, TrainLocalizerJob
 from napari_microsr.superres.degradation_job import DegradationJob
 from napari_microsr.superres.evaluate_job import EvaluateJob
+from napari_microsr.superres.exchange import ExportModelJob
 from napari_microsr.superres.feature_job import TrainFeaturesJob
 from napari_microsr.superres.job import UpscaleJob
 from napari_microsr.superres.prepare_job import PrepareJob
@@ -63,6 +64,12 @@ def _register(job: RegisterJob, progress: Progress) -> Result:
         if field.status != "placed":
             progress.warn(f"{field.name}: {field.status.replace('_', ' ')}. {field.reason}")
     return {"outputs": [job.output], **to_document(placements)}
+
+
+def _export_model(job: ExportModelJob, progress: Progress) -> Result:
+    from napari_microsr.superres.exchange import export_model
+
+    return {"outputs": [export_model(job, progress=progress)]}
 
 
 def _merge(job: MergeJob, progress: Progress) -> Result:
@@ -172,6 +179,7 @@ TRAININGS: dict[str, tuple[type[Job], Callable[..., Result]]] = {
 }
 TASKS: dict[str, tuple[type[Job], Callable[..., Result]]] = {
     UpscaleJob.task: (UpscaleJob, _upscale),
+    ExportModelJob.task: (ExportModelJob, _export_model),
     RegisterJob.task: (RegisterJob, _register),
     MergeJob.task: (MergeJob, _merge),
     PairsJob.task: (PairsJob, _pairs),

@@ -5,7 +5,16 @@ import sys
 from cyclopts import CycloptsError
 
 # An import adds the module's commands to the app.
-from napari_microsr.cli import demo, evaluate, jobs, registration, smlm, superres, training_data  # noqa: F401
+from napari_microsr.cli import (  # noqa: F401
+    demo,
+    evaluate,
+    export,
+    jobs,
+    registration,
+    smlm,
+    superres,
+    training_data,
+)
 from napari_microsr.cli.console import app
 from napari_microsr.core.progress import Cancelled
 from napari_microsr.errors import MicroSRError

@@ -1,11 +1,11 @@
-"""Registration: `microsr register`, `export`, `merge` and `pairs`."""
+"""Registration: `microsr register`, `merge` and `pairs`."""
 
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from napari_microsr.cli.console import AsJson, Settings, app, console, do, report
+from napari_microsr.cli.console import AsJson, Settings, app, do, report
 from napari_microsr.registration.job import RegisterJob, RegisterOptions
 from napari_microsr.registration.merge import MergeJob
 from napari_microsr.registration.pairs import PairsJob
@@ -43,31 +43,6 @@ def register(
     settings = options.model_dump(exclude_unset=True) if options else {}
     images = {"overviews": [overview, *more_overviews], "fields": fields}
     report(do(RegisterJob.parse({**settings, **images, "output": out})), as_json)
-
-
-@app.command
-def export(placements: Path, output: Path, /, *, onto: Path | None = None, as_json: AsJson = False) -> None:
-    """Write placements in another format, chosen by the end of the output's name.
-
-    .json (all of a registration), .csv (table of positions), .itk (folder of ITK transforms), .qupath.json,
-    .ome.zarr (images and placements, OME-Zarr 0.5) and .scene.zarr (OME-Zarr 0.6).
-
-    Parameters
-    ----------
-    placements
-        File or folder in one of these formats.
-    output
-        File or folder to write.
-    onto
-        Placements that positions (.csv, .itk, .qupath.json) belong to: so they are imported.
-    """
-    from napari_microsr.registration.formats import read_placements, write_placements
-
-    with console() as progress:
-        known = read_placements(onto) if onto else None
-        for note in write_placements(read_placements(placements, known), output, progress=progress):
-            progress.warn(note)
-    report({"task": "export", "outputs": [str(output)]}, as_json)
 
 
 @app.command

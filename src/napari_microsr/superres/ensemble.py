@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from napari_microsr.core.image import ImageSource
-from napari_microsr.core.weights import ModelCard, find
+from napari_microsr.core.weights import ModelCard
 from napari_microsr.errors import JobError
+from napari_microsr.superres.foreign import find_model
 from napari_microsr.superres.image_quality import Quality
 from napari_microsr.superres.networks.conditioned import conditioned
 from napari_microsr.superres.normalise import Normalisation, measure
@@ -56,7 +57,7 @@ class Other(NamedTuple):
         return Member(expecting(self.card, self.weights, quality), self.normalisation)
 
 
-def find_other(name: str, card: ModelCard, source: ImageSource) -> Other:
+def find_other(name: str, card: ModelCard, source: ImageSource, overlap_px: int | None = None) -> Other:
     """Find a model to compare with another one.
 
     Parameters
@@ -67,13 +68,15 @@ def find_other(name: str, card: ModelCard, source: ImageSource) -> Other:
         Of the model whose result it is compared with.
     source : ImageSource
         The image.
+    overlap_px : int, optional
+        Of the tiles, for a foreign network that cannot be tiled exactly.
 
     Raises
     ------
     MicroSRError
         If there is none of that name, or it does something else.
     """
-    other, weights = find(name)
+    other, weights = find_model(name, overlap_px)
     check_channels(other, source)
     if other.factor != card.factor:
         raise JobError(

@@ -29,6 +29,9 @@ from napari_microsr.superres.receptive import Reach, probe
 if TYPE_CHECKING:
     from torch import nn
 
+LIMITS = "Nothing is known of its quality on images like yours: look at its evidence."
+SEAMS = "Its tiles overlap by a number that was chosen, not measured: there may be seams."
+
 
 def find_model(id_or_path: str | Path, overlap_px: int | None = None) -> tuple[ModelCard, Path | None]:
     """Return the card of a model, our own or a foreign one, and its weights.
@@ -89,7 +92,7 @@ def make_card(path: Path, overlap_px: int | None = None) -> ModelCard:
             "domain": "any",
             "summary": f"A foreign network, {path.name}.",
             "licence": "not stated in the file",
-            "limits": "Nothing is known of its quality on images like yours: look at its evidence.",
+            "limits": LIMITS if overlap_px is None else f"{LIMITS} {SEAMS}",
             "channels": opened.channels,
             "dtype": "uint8" if opened.normalisation == "range" else None,
             "parameters": sum(p.numel() for p in network.parameters()),

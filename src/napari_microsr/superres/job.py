@@ -31,13 +31,15 @@ class UpscaleJob(Job):
     output: StorePath
     """Folder of the result, an OME-Zarr store NAME.ome.zarr."""
     model: str = "histology-x2"
-    """Network: the id of an installed one, or the path of a .safetensors file."""
+    """Network: the id of an installed one, or the path of a .safetensors file or of a foreign network's."""
     device: str = "auto"
     """Where to compute: auto, cpu, cuda, cuda:1 or mps."""
     precision: Literal["auto", "float32"] = "auto"
     """auto uses 16-bit arithmetic where it is faster and the model's card shows that it costs nothing."""
     tile_px: int | None = Field(default=None, ge=16, le=16384)
     """Side of a tile in input pixels; empty chooses one for the device and halves it if memory is short."""
+    overlap_px: int | None = Field(default=None, ge=0, le=1024)
+    """For a foreign network that cannot be tiled exactly: what tiles overlap; seams may remain."""
     residual: bool = False
     """Also write what the network changed: the result minus the bicubic enlargement (or the input)."""
     consistency: bool = False

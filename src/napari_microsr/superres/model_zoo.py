@@ -1,7 +1,7 @@
 """Packages of the BioImage Model Zoo (bioimage.io), description 0.5: read and written.
 
 The zoo's own library reads the descriptions, and checks those that are written; torch runs the TorchScript
-weights. What a package asks to be done to an image before and after the network is done in the network or, for
+weights. What a package asks to be done before and after the network is done in the network or, for
 percentiles, by our image-wide normalisation; what needs other statistics of the image is refused.
 """
 
@@ -11,6 +11,7 @@ import io
 import math
 import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -183,6 +184,8 @@ def _library(path: Path) -> Any:
 
 
 def _load(path: Path) -> Any:
+    if not zipfile.is_zipfile(path):
+        raise ModelError(f"{path} is no package: it is not a zip file.", "Download it again.")
     spec = _library(path)
     try:
         return spec.load_model_description(path, format_version="latest")

@@ -16,9 +16,10 @@ from napari_microsr.core.progress import Progress, SilentProgress
 from napari_microsr.core.runner import run_tiles
 from napari_microsr.core.sink import ZarrSink
 from napari_microsr.core.tiles import Tile, TilePlan
-from napari_microsr.core.weights import ModelCard, find
+from napari_microsr.core.weights import ModelCard
 from napari_microsr.errors import InputError, JobError
 from napari_microsr.superres.ensemble import Other, expecting, find_other
+from napari_microsr.superres.foreign import find_model
 from napari_microsr.superres.image_quality import Quality, given_or_estimated
 from napari_microsr.superres.job import UpscaleJob
 from napari_microsr.superres.normalise import Normalisation, measure
@@ -206,9 +207,9 @@ def prepare(job: UpscaleJob, source: ImageSource, progress: Progress, client: An
     MicroSRError
         If they do not.
     """
-    card, weights = find(job.model)
+    card, weights = find_model(job.model, job.overlap_px)
     check_channels(card, source)
-    others = tuple(find_other(name, card, source) for name in job.compare_with)
+    others = tuple(find_other(name, card, source, job.overlap_px) for name in job.compare_with)
     cards = [card, *(other.card for other in others)]
     device = resolve(job.device) if client is None else client.submit(resolve, job.device).result()
     reduced = job.precision == "auto" and card.reduced_precision and device.reduced is not None
