@@ -84,7 +84,7 @@ def test_a_failure_is_1_with_one_line(picture, tmp_path, monkeypatch, capsys, ar
 @pytest.mark.skipif(os.name == "nt", reason="Windows sends Ctrl-C otherwise")
 def test_ctrl_c_is_a_cancel_and_the_same_command_resumes(tmp_path, rng):
     source, output = tmp_path / "slide.tif", tmp_path / "out.ome.zarr"
-    tifffile.imwrite(source, rng.integers(0, 255, (1500, 1500), np.uint8))
+    tifffile.imwrite(source, rng.integers(0, 255, (900, 900), np.uint8))
     arguments = ["upscale", str(source), str(output), "--model", "bicubic-x4", "--tile-px", "32"]
     run = subprocess.Popen(
         [sys.executable, "-m", "napari_microsr.cli", *arguments], stderr=subprocess.PIPE, text=True
