@@ -1,5 +1,8 @@
 """Localise a stack from file to table: the same whatever the blocks, resumed, and clear about bad input."""
 
+import json
+import re
+
 import numpy as np
 import pytest
 import tifffile
@@ -9,7 +12,7 @@ from napari_microsr.core.progress import Cancelled, SilentProgress
 from napari_microsr.errors import InputError, JobError, ModelError, OutputError
 from napari_microsr.smlm.camera import Camera
 from napari_microsr.smlm.formats import Field, read_table
-from napari_microsr.smlm.job import LocalizeJob, localize
+from napari_microsr.smlm.job import LocalizeJob, localize, provenance_path
 from napari_microsr.smlm.metrics import score
 from napari_microsr.smlm.simulate import Scene, simulate_frames
 
@@ -103,7 +106,9 @@ def test_what_is_not_given_is_measured_and_said(counts, simulation, tmp_path):
     progress = SilentProgress()
     table = run(counts, tmp_path, progress=progress, offset=None, psf_sigma_px=None)
     said = " ".join(progress.warnings)
-    assert "estimated as 10" in said
+    assert "psf" in said.lower()
+    offset = float(re.search(r"estimated as ([\d.]+) counts", said)[1])
+    assert offset == pytest.approx(100, abs=4)
     assert "sigma of 1.0" in said
     assert score(simulation.truth, table).jaccard > 0.9
 
@@ -189,3 +194,49 @@ def test_maps_of_a_camera_are_used(simulation, tmp_path):
     source = ImageSource.from_array(counts, axes="tyx", name="stack")
     table = localize(job(tmp_path), source=source, camera=Camera(offset=offset))
     assert score(simulation.truth, table).jaccard > 0.9
+
+
+@pytest.fixture(scope="module")
+def dense():
+    scene = Scene(density_um2=(3.0, 3.0))
+    return simulate_frames(np.random.default_rng(2), 12, (64, 64), scene)
+
+
+def test_an_unknown_camera_is_estimated_where_that_is_asked_for(dense, tmp_path):
+    counts = np.rint(dense.photons / 0.25 + 200).astype(np.uint16)
+    progress = SilentProgress()
+    run(counts, tmp_path, progress=progress, offset=None, gain=None, estimate_camera=True)
+    (said,) = [warning for warning in progress.warnings if "estimated" in warning]
+    offset, gain = re.search(r"offset of ([\d.]+) counts, ([\d.]+) ±", said).groups()
+    assert float(gain) == pytest.approx(0.25, rel=0.15)
+    assert float(offset) == pytest.approx(200, abs=20)
+    made = json.loads(provenance_path(tmp_path / "out.csv").read_text())
+    assert made["camera"]["e_per_adu"] == pytest.approx(float(gain), rel=0.01)
+    assert made["camera"]["offset"] == pytest.approx(float(offset), abs=0.1)
+
+
+def test_a_gain_that_is_only_assumed_is_doubted(dense, tmp_path):
+    counts = np.rint(dense.photons / 0.25 + 200).astype(np.uint16)
+    progress = SilentProgress()
+    run(counts, tmp_path, "a.csv", progress=progress, offset=200)
+    assert any("taken as 1 electron per count" in warning for warning in progress.warnings)
+    for name, settings in (("b.csv", {"gain": 0.25}), ("c.csv", {"gain": 1.0})):
+        progress = SilentProgress()
+        run(counts, tmp_path, name, progress=progress, offset=200, **settings)
+        assert not any("electron per count" in warning for warning in progress.warnings)
+
+
+def test_the_metadata_of_a_file_are_taken_unless_the_job_says_otherwise(dense, tmp_path):
+    counts = np.rint(dense.photons / 0.5 + 300).astype(np.uint16)
+    path = tmp_path / "stack.tif"
+    note = "[Conversion Factor Coeff] = 0.5\n[Conversion Factor Offset] = 300\n"
+    tifffile.imwrite(path, counts, description=note, metadata=None)
+    progress = SilentProgress()
+    settings = job(tmp_path, offset=None).model_copy(update={"source": str(path)})
+    localize(settings, progress=progress)
+    assert any("offset 300, gain 0.5" in warning for warning in progress.warnings)
+    made = json.loads(provenance_path(tmp_path / "out.csv").read_text())
+    assert (made["camera"]["offset"], made["camera"]["e_per_adu"]) == (300, 0.5)
+    localize(settings.model_copy(update={"gain": 2.0, "offset": 310.0, "output": tmp_path / "own.csv"}))
+    made = json.loads(provenance_path(tmp_path / "own.csv").read_text())
+    assert (made["camera"]["offset"], made["camera"]["e_per_adu"]) == (310, 2.0)

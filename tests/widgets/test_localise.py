@@ -250,7 +250,7 @@ def test_an_unknown_camera_is_estimated(model, open_widget, qtbot):
     widget = open_widget(model)
     widget.camera.setCurrentText(ESTIMATE)
     idle(qtbot, widget)
-    assert "Estimated" in widget.message.text()
+    assert "is estimated" in widget.message.text()
     shown = widget.form.get()
     assert shown["gain"] == pytest.approx(0.5, rel=0.15)
     assert shown["offset"] == pytest.approx(200, abs=12)

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+import tifffile
 
 pytest.importorskip("napari")
 
@@ -167,6 +168,7 @@ def test_forgotten_work_tells_nothing_and_errors_arrive(qtbot, parent):
 def camera(qtbot):
     forms = tuple(JobForm(LocalizeJob, part, {}, Labels("")) for part in (CAMERA[:3], CAMERA[3:]))
     forms[0].editors["offset"].setMinimum(-1)
+    forms[0].editors["em_gain"].setMinimum(0)
     forms[0].reset()
     picker = CameraPicker(forms)
     for widget in (*forms, picker):
@@ -203,3 +205,14 @@ def test_the_metadata_of_a_layer_are_taken(camera, model):
     assert shown() == known
     picker.look_at(model.add_image(np.zeros((2, 4, 4))))
     assert picker.findText(METADATA) < 0
+
+
+def test_the_metadata_of_a_file_are_taken(camera, model, tmp_path):
+    picker, shown, _ = camera
+    path = tmp_path / "stack.tif"
+    note = "[Conversion Factor Coeff] = 0.46\n[Conversion Factor Offset] = 0"
+    tifffile.imwrite(path, np.zeros((2, 4, 4), np.uint16), description=note, metadata=None)
+    layer = model.add_image(np.zeros((2, 4, 4), np.uint16), metadata={"microsr": {"file": str(path)}})
+    picker.look_at(layer)
+    assert picker.currentText() == METADATA
+    assert (shown()["offset"], shown()["gain"], shown()["em_gain"]) == (0, 0.46, None)

@@ -1,13 +1,14 @@
 """Localise a stack of frames: what a user can ask for, and the function that does it."""
 
+import json
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from napari_microsr.core.image import ImageSource, open_image
 from napari_microsr.core.job import Job
-from napari_microsr.core.output import check_free
+from napari_microsr.core.output import check_free, writing
 from napari_microsr.core.progress import Progress, SilentProgress
 from napari_microsr.errors import JobError, OutputError
 from napari_microsr.smlm.camera import Camera
@@ -32,11 +33,13 @@ class LocalizeJob(Job):
     """What localises: emitters-2d (a network, for dense spots), gaussian-mle (a fitter, for sparse ones), or
     the path of a .safetensors file."""
     offset: float | None = None
-    """Counts of a dark pixel; empty estimates it from the stack."""
-    gain: float = Field(default=1.0, gt=0)
-    """Electrons per count, behind an EM register if there is one."""
-    em_gain: float = Field(default=1.0, ge=1)
-    """Gain of the EM register; 1 is a camera without one."""
+    """Counts of a dark pixel; empty takes it from the file's metadata, or estimates it from the stack."""
+    gain: float | None = Field(default=None, gt=0)
+    """Electrons per count, behind an EM register if there is one; empty takes the file's metadata, or 1."""
+    em_gain: float | None = Field(default=None, ge=1)
+    """Gain of the EM register, 1 for a camera without one; empty takes the file's metadata, or 1."""
+    estimate_camera: bool = False
+    """Estimate a gain that is not given, too, from how noise grows with light."""
     qe: float = Field(default=1.0, gt=0, le=1)
     """Quantum efficiency; 1 counts detected photons."""
     read_noise_e: float = Field(default=0.0, ge=0)
@@ -59,16 +62,6 @@ class LocalizeJob(Job):
     """Where a network runs: auto, cpu, cuda, cuda:1 or mps."""
     restart: bool = False
     """Replace a finished or unfinished table of that name instead of resuming it."""
-
-    def camera(self, offset: float) -> Camera:
-        """Return the camera that the settings describe."""
-        return Camera(
-            offset=offset,
-            e_per_adu=self.gain,
-            em_gain=self.em_gain,
-            qe=self.qe,
-            read_noise_e=self.read_noise_e,
-        )
 
     def frames(self, source: ImageSource) -> range:
         """Return the numbers of the frames to localise.
@@ -115,7 +108,7 @@ def localize(
     Returns
     -------
     Localizations
-        What was written to `job.output`.
+        What was written to `job.output`; beside it lies how it was made, see `provenance_path`.
 
     Raises
     ------
@@ -156,8 +149,21 @@ def localize(
     for message in photon_doubts(table.photons, run.ranges, job.model):
         progress.warn(message)
     write_table(job.output, table)
+    write_provenance(job.output, run.fingerprint())
     parts.remove()
     return table
+
+
+def provenance_path(output: Path) -> Path:
+    """Return the file beside a table that says how it was made: NAME.provenance.json."""
+    return output.with_suffix(".provenance.json")
+
+
+def write_provenance(output: Path, made: dict[str, Any]) -> None:
+    """Say beside a table how it was made: job, package, source, camera, PSF and model."""
+    path = provenance_path(output)
+    with writing(path):
+        path.write_text(json.dumps(made, indent=1), encoding="utf-8")
 
 
 def check_table(path: Path, *, restart: bool) -> None:

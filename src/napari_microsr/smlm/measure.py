@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import convolve
 
 from napari_microsr.core.image import ImageSource
 from napari_microsr.errors import InputError
@@ -17,8 +16,6 @@ from napari_microsr.smlm.stream import read_frames
 SAMPLED_FRAMES = 24
 #: Only spots so significant show the PSF, and only so many of them.
 CLEAR, FEWEST = 12.0, 10
-#: Of Immerkaer, Computer Vision and Image Understanding 64, 300 (1996): blind to planes and edges.
-_NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6.0
 
 
 @dataclass(frozen=True)
@@ -60,35 +57,11 @@ def check_stack(source: ImageSource) -> None:
         )
 
 
-def sample_frames(source: ImageSource, frames: range) -> NDArray[Any]:
-    """Read frames at equal distances, at most `SAMPLED_FRAMES` (n, H, W)."""
-    number = min(SAMPLED_FRAMES, len(frames))
+def sample_frames(source: ImageSource, frames: range, most: int = SAMPLED_FRAMES) -> NDArray[Any]:
+    """Read frames at equal distances, at most `most` (n, H, W)."""
+    number = min(most, len(frames))
     chosen = np.linspace(0, len(frames) - 1, number).round().astype(int)
     return np.concatenate([read_frames(source, frames[i : i + 1]) for i in chosen])
-
-
-def estimate_offset(counts: NDArray[Any], e_per_adu: float, noise_factor: float, read_noise: float) -> float:
-    """Return the offset at which the darkest parts of a stack are as noisy as their photons.
-
-    Noise of the dark is read noise and the background's shot noise; what the mean has beyond that is offset.
-
-    Parameters
-    ----------
-    counts : numpy.ndarray, shape (n, H, W)
-        Sampled frames.
-    e_per_adu, noise_factor, read_noise : float
-        Photons per count, variance per photon, rms of the read noise in photons.
-    """
-    frames = counts.astype(np.float64) * e_per_adu
-    noise = np.abs(np.stack([convolve(frame, _NOISE_KERNEL, mode="nearest") for frame in frames]))
-    mean = np.stack([convolve(frame, np.full((3, 3), 1 / 9), mode="nearest") for frame in frames])
-    dark = mean <= np.quantile(mean, 0.1)
-    # Of a normal number the median of the absolute value is 0.6745 standard deviations.
-    variance = (np.median(noise[dark]) / 0.6745) ** 2
-    background = max(variance - read_noise**2, 0.0) / noise_factor
-    # The darkest tenth of normal numbers lies 1.75 standard deviations below their mean, on average.
-    level = float(np.mean(mean[dark])) + 1.75 * np.sqrt(variance / 9)
-    return float((level - background) / e_per_adu)
 
 
 def measure_sigma(photons: NDArray[np.float32], camera: Camera) -> float | None:

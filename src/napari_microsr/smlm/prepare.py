@@ -9,6 +9,7 @@ from napari_microsr.core.image import ImageSource
 from napari_microsr.core.progress import Progress
 from napari_microsr.errors import JobError, ModelError
 from napari_microsr.smlm.camera import Camera
+from napari_microsr.smlm.camera_known import complete_camera
 from napari_microsr.smlm.finders import Finder, GaussianMle
 from napari_microsr.smlm.fit import THRESHOLD
 from napari_microsr.smlm.job import LocalizeJob
@@ -16,7 +17,6 @@ from napari_microsr.smlm.measure import (
     Ranges,
     check_stack,
     doubts,
-    estimate_offset,
     measure_sigma,
     sample_frames,
 )
@@ -91,29 +91,13 @@ def prepare(job: LocalizeJob, source: ImageSource, camera: Camera | None, progre
     check_stack(source)
     frames = job.frames(source)
     counts = sample_frames(source, frames)
-    camera = camera or job.camera(_offset(job, counts, progress))
+    camera = camera or complete_camera(job, source, frames, progress)
     photons = camera.to_photons(counts)
     sigma_px = job.psf_sigma_px or _measured_sigma(photons, camera, progress)
     finder, ranges, model = _finder(job, camera, sigma_px)
     for message in doubts(counts, photons, sigma_px, ranges, job.model):
         progress.warn(message)
     return LocalizeRun(job, source, frames, camera, sigma_px, finder, ranges, model)
-
-
-def _offset(job: LocalizeJob, counts: Any, progress: Progress) -> float:
-    if job.offset is not None:
-        return job.offset
-    ideal = job.camera(0.0)
-    offset = estimate_offset(
-        counts,
-        float(ideal.photons_per_adu),
-        float(ideal.noise_factor),
-        float(np.sqrt(ideal.read_variance)),
-    )
-    progress.warn(
-        f"The offset is not given; from the noise of dark pixels it is estimated as {offset:.1f} counts."
-    )
-    return offset
 
 
 def _measured_sigma(photons: Any, camera: Camera, progress: Progress) -> float:

@@ -9,13 +9,15 @@ from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from napari_microsr.errors import MicroSRError
 from napari_microsr.smlm.camera import Camera
+from napari_microsr.smlm.camera_estimate import CameraEstimate
+from napari_microsr.smlm.camera_known import estimate_text
 from napari_microsr.smlm.job import LocalizeJob, localize
 from napari_microsr.smlm.localizations import Localizations, check_pixel_nm
 from napari_microsr.smlm.registry import GAUSSIAN_MLE
 from napari_microsr.widgets.layer_job_widget import LayerJobWidget
 from napari_microsr.widgets.layer_picker import LayerPicker
 from napari_microsr.widgets.layers import as_file, file_of, unchanged_file
-from napari_microsr.widgets.localise_camera import CameraPicker, estimate_text
+from napari_microsr.widgets.localise_camera import CameraPicker
 from napari_microsr.widgets.localise_layers import (
     give_pixel_size,
     is_rendered,
@@ -81,8 +83,9 @@ class LocaliseWidget(LayerJobWidget):
         """Put the form into the first of the tabs."""
         self.camera = CameraPicker((self.form, self.advanced))
         self.labels.add_row(self.rows, "Camera", self.camera)
-        # An offset of 0 is one: below it lies what says that it is to be estimated.
+        # An offset of 0 is one, as is an EM gain of 1: below them lies what says that none is given.
         self.form.editors["offset"].setMinimum(-1.0)
+        self.form.editors["em_gain"].setMinimum(0.0)
         self.form.editors["last_frame"].setSpecialValueText("last")
         self.output = OutputPicker(self.labels, ENDINGS, "a table")
         self.attempt = TryPanel(self.overlay)
@@ -216,10 +219,11 @@ class LocaliseWidget(LayerJobWidget):
         except MicroSRError as error:
             self.say(str(error))
             return
-        em_gain = {**self.form.get(), **self.advanced.get()}["em_gain"]
+        said = {**self.form.get(), **self.advanced.get()}
+        known = Camera(em_gain=said["em_gain"] or 1.0, qe=said["qe"], read_noise_e=said["read_noise_e"])
 
-        def take(camera: Camera) -> str:
-            self.camera.take(camera)
-            return estimate_text(camera)
+        def take(found: CameraEstimate) -> str:
+            self.camera.take(found.camera)
+            return estimate_text(found)
 
-        self.compute("Estimate the camera", lambda task: estimate(source, em_gain), take)
+        self.compute("Estimate the camera", lambda task: estimate(source, known), take)

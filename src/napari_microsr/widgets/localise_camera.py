@@ -1,13 +1,16 @@
 """Choose a camera: its numbers from a preset, from the layer's metadata, or estimated."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox
 
 from napari_microsr.smlm.camera import PRESETS, Camera
+from napari_microsr.smlm.camera_metadata import read_camera
 from napari_microsr.widgets.form import JobForm, tooltip
+from napari_microsr.widgets.layers import file_of
 
 if TYPE_CHECKING:
     from napari.layers import Layer
@@ -29,12 +32,12 @@ def camera_settings(camera: Camera) -> dict[str, Any]:
     return dict(zip(FIELDS, map(float, values), strict=True))
 
 
-def estimate_text(camera: Camera) -> str:
-    """Say what was estimated."""
-    return (
-        f"Estimated: an offset of {camera.offset:.1f} counts, {camera.e_per_adu:.3g} electrons per count. "
-        "Read noise counts as offset; the camera's data sheet knows better."
-    )
+def _known(layer: "Layer") -> dict[str, Any]:
+    said = layer.metadata.get("microsr", {}).get("camera", {})
+    if isinstance(said, Mapping) and said:
+        return {**said}
+    path = file_of(layer)
+    return {**read_camera(None if path is None else Path(path))}
 
 
 class CameraPicker(QComboBox):
@@ -69,9 +72,8 @@ class CameraPicker(QComboBox):
             form.changed.connect(self._edited)
 
     def look_at(self, layer: "Layer | None") -> None:
-        """Offer what a layer's metadata say of its camera, and take it where nothing else is chosen."""
-        said = {} if layer is None else layer.metadata.get("microsr", {}).get("camera", {})
-        known = {**said} if isinstance(said, Mapping) else {}
+        """Offer what a layer's metadata, or its file, say of its camera, and take it."""
+        known = {} if layer is None else _known(layer)
         if known == self._metadata:
             return
         self._metadata = known

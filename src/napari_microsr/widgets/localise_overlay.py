@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from napari.layers import Image, Points
 
     from napari_microsr.core.image import ImageSource
+    from napari_microsr.smlm.camera import Camera
     from napari_microsr.smlm.prepare import LocalizeRun
 
 #: Milliseconds that sliders rest before a frame is computed.
@@ -155,10 +156,10 @@ class FrameOverlay(QObject):
 
 
 class Prepared:
-    """The last preparation, so that sliding does not measure offset and PSF again."""
+    """The last preparation, so that sliding does not measure camera and PSF again."""
 
     def __init__(self) -> None:
-        self._measured: tuple[Any, float, float, tuple[str, ...]] | None = None
+        self._measured: tuple[Any, Camera, float, tuple[str, ...]] | None = None
         self._run: tuple[Any, LocalizeRun] | None = None
 
     def get(self, source: "ImageSource", job: LocalizeJob) -> "tuple[LocalizeRun, tuple[str, ...]]":
@@ -170,12 +171,12 @@ class Prepared:
         if self._measured is None or self._measured[0] != basis:
             notes = SilentProgress()
             run = prepare(job, source, None, notes)
-            self._measured = (basis, float(run.camera.offset), run.sigma_px, tuple(notes.warnings))
+            self._measured = (basis, run.camera, run.sigma_px, tuple(notes.warnings))
             self._run = (whole, run)
-        _, offset, sigma, said = self._measured
+        _, camera, sigma, said = self._measured
         if self._run is None or self._run[0] != whole:
-            known = job.model_copy(update={"offset": offset, "psf_sigma_px": sigma})
-            self._run = (whole, prepare(known, source, None, SilentProgress()))
+            known = job.model_copy(update={"psf_sigma_px": sigma})
+            self._run = (whole, prepare(known, source, camera, SilentProgress()))
         return self._run[1], said
 
 

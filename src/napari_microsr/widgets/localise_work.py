@@ -9,6 +9,7 @@ import numpy as np
 from napari_microsr.core.progress import Progress
 from napari_microsr.errors import InputError
 from napari_microsr.smlm.camera import Camera
+from napari_microsr.smlm.camera_estimate import CameraEstimate
 from napari_microsr.smlm.localizations import Localizations
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from napari_microsr.smlm.frc import RingCorrelation
 
 
-def estimate(source: "ImageSource", em_gain: float) -> Camera:
+def estimate(source: "ImageSource", known: Camera) -> CameraEstimate:
     """Estimate offset and gain from some frames of a stack.
 
     Raises
@@ -25,10 +26,11 @@ def estimate(source: "ImageSource", em_gain: float) -> Camera:
         If the frames do not tell.
     """
     from napari_microsr.smlm.camera_estimate import estimate_camera
-    from napari_microsr.smlm.measure import check_stack, sample_frames
+    from napari_microsr.smlm.camera_known import sample_for_noise
+    from napari_microsr.smlm.measure import check_stack
 
     check_stack(source)
-    return estimate_camera(sample_frames(source, range(source.n_planes)), em_gain)
+    return estimate_camera(sample_for_noise(source, range(source.n_planes)), known)
 
 
 def measure(table: Localizations, progress: Progress) -> "tuple[RingCorrelation, str]":
