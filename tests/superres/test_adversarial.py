@@ -1,5 +1,8 @@
 """The sources' discriminators never learned, and their gradients stopped: here they do not."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -200,3 +203,43 @@ def test_a_stopped_game_goes_on_to_the_same_weights(tmp_path):
     assert all(s["state"] for s in saved["optimizer_states"])
     table = (tmp_path / "whole" / "metrics.csv").read_text()
     assert table == (tmp_path / "cut" / "metrics.csv").read_text()
+
+
+PROGRAM = """
+import importlib.util, sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+from napari_microsr.core.progress import SilentProgress
+from napari_microsr.core.training import fit
+
+spec = importlib.util.spec_from_file_location("game", {file!r})
+game = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(game)
+torch.set_num_threads(1)
+module = game.same_in_each_process()
+module.schedule = replace(module.schedule, devices=2)
+fit(module, game.Stripes(), Path({folder!r}), SilentProgress())
+print("exported once")
+"""
+
+
+def same_in_each_process():
+    """A game without what each process draws or averages for itself."""
+    module = adversarial(steps=4)
+    module.network.layers[1].p = 0.0
+    module.discriminator[1] = nn.Identity()
+    return module
+
+
+def test_two_processes_train_what_one_does(tmp_path):
+    alone = same_in_each_process()
+    fit(alone, Stripes(), tmp_path / "one", SilentProgress())
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.format(file=__file__, folder=str(tmp_path / "two")))
+    run = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=300)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("exported once") == 1
+    shared = torch.load(tmp_path / "two" / "last.ckpt", weights_only=True)["state_dict"]
+    for name, value in state(alone).items():
+        assert torch.allclose(value, shared[name], atol=1e-6), name

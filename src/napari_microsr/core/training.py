@@ -181,8 +181,7 @@ def _trainer(module: Fit, folder: Path, report: Report) -> lightning.Trainer:
         return lightning.Trainer(
             accelerator=schedule.device,
             devices=schedule.devices,
-            # A discriminator's and a generator's step each leave weights of the other without a gradient.
-            strategy="ddp_find_unused_parameters_true" if schedule.devices > 1 else "auto",
+            strategy=_strategy(module),
             use_distributed_sampler=False,
             precision=schedule.precision,
             max_steps=schedule.steps * module.updates,
@@ -205,6 +204,13 @@ def _trainer(module: Fit, folder: Path, report: Report) -> lightning.Trainer:
         raise DeviceError(
             f"Training on {schedule.device} is not possible here ({error}).", "Set device to auto or cpu."
         ) from error
+
+
+def _strategy(module: Fit) -> str:
+    if module.schedule.devices == 1:
+        return "auto"
+    # Two adversaries' steps each leave the weights of the other without a gradient.
+    return "ddp" if module.automatic_optimization else "ddp_find_unused_parameters_true"
 
 
 def _logger(folder: Path) -> TensorBoardLogger:
