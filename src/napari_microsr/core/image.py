@@ -275,14 +275,9 @@ def open_image(path: str | os.PathLike[str]) -> ImageSource:
         If the file is missing, damaged, of an unknown type or holds no image.
     """
     place = Path(path).expanduser().absolute()
-    image = read_file(place)
+    file, name = read_file(place), name_of(place)
     return ImageSource.from_array(
-        image.array,
-        axes=image.axes,
-        rgb=image.rgb,
-        placement=image.placement,
-        name=name_of(place),
-        path=place,
+        file.array, axes=file.axes, rgb=file.rgb, placement=file.placement, name=name, path=place
     )
 
 
