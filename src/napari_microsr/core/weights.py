@@ -114,6 +114,8 @@ class ModelCard(CardText):
     """PSNR that bfloat16 loses against float32."""
     degradation: str | None = None
     """What made its low-resolution training images; on others expect less."""
+    loss: str | None = None
+    """What its training made small: terms and their weights."""
     metrics: tuple[Metric, ...] = ()
     """Figures on images of slides that were not trained on; the first is over all."""
     figures: dict[str, float] = {}

@@ -16,6 +16,7 @@ from napari_microsr.superres.datasets import TrainingData
 from napari_microsr.superres.degrade import Pixels
 from napari_microsr.superres.evaluation import sample_images, score_samples
 from napari_microsr.superres.images import open_images
+from napari_microsr.superres.losses import describe
 from napari_microsr.superres.networks.bicubic import Bicubic
 from napari_microsr.superres.networks.conditioned import conditioned
 from napari_microsr.superres.receptive import probe
@@ -90,6 +91,7 @@ def make_card(
         "reduced_precision": cost <= LARGEST_COST_DB,
         "reduced_precision_cost_db": round(cost, 4),
         "degradation": data.degradation,
+        "loss": describe(job),
         "metrics": [measure(network, name, samples, data.factor) for name, samples in reported.items()],
     }
     return ModelCard.model_validate({**job.card.model_dump(), **facts})

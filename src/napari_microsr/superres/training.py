@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from napari_microsr.core.fitting import Fit, Loss, Schedule, Validate
+    from napari_microsr.superres.images import Given
 
 
 class TrainJob(DataOptions, LossOptions, TrainingOptions):
@@ -37,7 +38,13 @@ class TrainJob(DataOptions, LossOptions, TrainingOptions):
     """Held-out images that are drawn each epoch, by file-name prefix; empty draws the first four."""
 
 
-def train(job: TrainJob, progress: Progress, resume: bool = False, watch: Watch | None = None) -> Path:
+def train(
+    job: TrainJob,
+    progress: Progress,
+    resume: bool = False,
+    watch: Watch | None = None,
+    given: "Given | None" = None,
+) -> Path:
     """Train a network, export it with its card and return the path of the weights.
 
     Parameters
@@ -51,6 +58,8 @@ def train(job: TrainJob, progress: Progress, resume: bool = False, watch: Watch 
     watch : callable, optional
         Told after each epoch (`check_every` steps) of its figures and pictures, as `core.epoch.Epoch` says,
         in the thread that trains.
+    given : mapping, optional
+        Images from Python in the place of `job.data`, as `datasets.open_training_data` takes them.
 
     Raises
     ------
@@ -68,7 +77,7 @@ def train(job: TrainJob, progress: Progress, resume: bool = False, watch: Watch 
     from napari_microsr.superres.validation import Validation
 
     schedule, loss = job.schedule(job.steps, job.learning_rate), make_loss(job)
-    data = open_training_data(job, job.arguments.get("channels", 3), job.seed)
+    data = open_training_data(job, job.arguments.get("channels", 3), job.seed, given)
     validate = Validation(data.watched, job.show)
     # The host's random numbers go on after the training as if it had not been.
     with torch.random.fork_rng():
@@ -76,7 +85,12 @@ def train(job: TrainJob, progress: Progress, resume: bool = False, watch: Watch 
         network = build_network(job.architecture, **job.arguments)
         if job.start is not None:
             load_start(network, job)
-        module = make_fit(job, network, loss, schedule, validate, {"data": data.summary})
+        identity = {
+            "network": f"{job.architecture} {job.arguments}",
+            "data": data.summary,
+            "degradation": data.degradation,
+        }
+        module = make_fit(job, network, loss, schedule, validate, identity)
         fit(module, data.pairs, job.folder, progress, resume, watch)
     return export_run(network, job, data)
 
@@ -115,27 +129,22 @@ def make_fit(
 
     Raises
     ------
-    JobError
+    ModelError
         If there is no such discriminator.
     """
     from napari_microsr.core.fitting import Fit
     from napari_microsr.superres.adversarial import GAMES, AdversarialFit
-    from napari_microsr.superres.networks.discriminators import DISCRIMINATORS
+    from napari_microsr.superres.registry import build_discriminator
 
     if not job.adversarial_weight:
         return Fit(network, loss, schedule, validate, identity)
-    if job.discriminator not in DISCRIMINATORS:
-        raise JobError(
-            f"There is no discriminator named {job.discriminator!r}.",
-            f"Known are {', '.join(DISCRIMINATORS)}.",
-        )
     return AdversarialFit(
         network,
         loss,
         schedule,
         validate,
         identity,
-        discriminator=DISCRIMINATORS[job.discriminator](channels=job.arguments.get("channels", 3)),
+        discriminator=build_discriminator(job.discriminator, channels=job.arguments.get("channels", 3)),
         game=GAMES[job.adversarial],
         weight=job.adversarial_weight,
         rate=job.discriminator_rate,
