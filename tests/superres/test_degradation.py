@@ -144,7 +144,8 @@ def test_what_a_card_says():
         text
         == "Gaussian blur of 0.5-1 px (50% of the images), x4 mean over blocks (binning), noise of 3 / 255"
     )
-    assert parse_degradation("bilinear-down-up(2.5)").describe(2).startswith("x2.5 ")
+    assert parse_degradation("bilinear-down-up(10)").describe(2).startswith("x10 antialiased bilinear")
+    assert parse_degradation("bilinear-down-up(2.5)").describe(2).endswith("(Pillow) by 2.5")
 
 
 def test_same_grid_is_what_reduces_nothing():

@@ -199,7 +199,9 @@ class Degradation:
             texts = []
             for option in step.options:
                 text = option.kind.summary.format(span(option.smallest, option.largest, "-"))
-                texts.append(f"x{option.value(factor):g} {text}" if option.kind.filter_ else text)
+                texts.append(
+                    text if option.kind.filter_ is None else _with_factor(text, option.value(factor))
+                )
             share = "" if step.share == 1 else f" ({step.share:.0%} of the images)"
             parts.append(" or ".join(texts) + share)
         return ", ".join(parts)
@@ -211,6 +213,11 @@ class Degradation:
 def span(smallest: float, largest: float, sign: str) -> str:
     """Write a range."""
     return f"{smallest:g}" if smallest == largest else f"{smallest:g}{sign}{largest:g}"
+
+
+def _with_factor(text: str, factor: float) -> str:
+    """Name a resampling with its factor: xN stands for whole ones, which evidence can undo."""
+    return f"x{factor:g} {text}" if factor == int(factor) else f"{text} by {factor:g}"
 
 
 def _resampled(image: Pixels, option: Option, value: float) -> Pixels:

@@ -73,6 +73,7 @@ def train(
     from napari_microsr.core.training import fit
     from napari_microsr.superres.datasets import open_training_data
     from napari_microsr.superres.export import export_run
+    from napari_microsr.superres.fits import check_fits
     from napari_microsr.superres.losses import make_loss
     from napari_microsr.superres.validation import Validation
 
@@ -83,6 +84,7 @@ def train(
     with torch.random.fork_rng():
         torch.manual_seed(job.seed)
         network = build_network(job.architecture, **job.arguments)
+        check_fits(network, data)
         if job.start is not None:
             load_start(network, job)
         identity = {
