@@ -244,3 +244,106 @@ def test_random_numbers_of_the_host_are_left_alone(slides, tmp_path):
     torch.manual_seed(5)
     train(job(slides, tmp_path, steps=1, check_every=1), SilentProgress())
     assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory):
+    """A feature network of the user's own."""
+    from napari_microsr.superres.feature_job import TrainFeaturesJob, train_features
+
+    folder = tmp_path_factory.mktemp("features")
+    rng = np.random.default_rng(0)
+    for name in "abc":
+        Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8)).save(folder / f"{name}.png")
+    settings = {
+        "name": "own-features",
+        "data": folder,
+        "out": folder,
+        "hold_out": ["c"],
+        "arguments": {"width": 1},
+        "patch_px": 32,
+        "batch": 2,
+        "steps": 1,
+        "check_every": 1,
+        "device": "cpu",
+        "card": {"summary": "For tests.", "domain": "histology", "licence": "CC0-1.0"},
+    }
+    return str(train_features(TrainFeaturesJob.parse(settings), SilentProgress()))
+
+
+def test_a_game_on_features_from_a_trained_start(slides, finished, features, tmp_path):
+    changes = {
+        "start": str(finished[0]),
+        "loss": "mse",
+        "pixel_weight": 0.4,
+        "content_weight": 0.8,
+        "content_network": features,
+        "content_scale": "sum",
+        "adversarial_weight": 1e-5,
+        "discriminator": "unet",
+        "ssim_weight": 0.1,
+        "tv_weight": 1e-8,
+        "learning_rate": 1e-6,
+        "steps": 4,
+        "check_every": 2,
+        "show": ["b"],
+    }
+    epochs = []
+    path = train(job(slides, tmp_path, **changes), SilentProgress(), watch=epochs.append)
+    card, _ = find(path)
+    assert card.loss == (
+        f"0.4 mse + 0.1 SSIM + 0.8 content ({features}) + 1e-05 adversarial (least-squares, unet) "
+        "+ 1e-08 total variation"
+    )
+    terms = {f"loss_{name}" for name in ("pixel", "ssim", "tv", "content", "adversarial", "discriminator")}
+    assert terms <= epochs[-1].figures.keys()
+    # Four careful steps leave a trained network nearly where it was.
+    before, _ = find(finished[0])
+    assert card.metrics[0].model.psnr_db == pytest.approx(before.metrics[0].model.psnr_db, abs=0.05)
+    old, new = (load_network(*find(p)).state_dict() for p in (finished[0], path))
+    assert not all(torch.equal(old[name], new[name]) for name in old)
+
+
+def test_figures_and_pictures_stand_beside_the_baseline(slides, tmp_path):
+    epochs = []
+    card, _ = find(
+        train(job(slides, tmp_path, steps=1, check_every=1), SilentProgress(), watch=epochs.append)
+    )
+    figures, metric = epochs[0].figures, card.metrics[0]
+    assert figures["psnr_bicubic"] == pytest.approx(metric.baselines["bicubic"].psnr_db, abs=0.001)
+    assert figures["ssim_bicubic"] == pytest.approx(metric.baselines["bicubic"].ssim, abs=0.0001)
+    assert figures["psnr"] == pytest.approx(metric.model.psnr_db, abs=0.001)
+    (picture,) = epochs[0].pictures
+    assert list(picture.panels) == ["low", "result", "truth"]
+    assert np.array_equal(picture.panels["truth"], np.asarray(Image.open(slides / "b-1.png")))
+    error = (picture.panels["low"].astype(float) - picture.panels["truth"])[4:-4, 4:-4]
+    assert 10 * np.log10(255**2 / (error**2).mean()) == pytest.approx(figures["psnr_bicubic"], abs=0.05)
+    with Image.open(tmp_path / "tiny" / "pictures" / "b-1-png_0000001.png") as drawn:
+        assert drawn.size == (3 * 96 + 4, 96)
+
+
+def test_a_start_of_another_kind_is_named(slides, tmp_path):
+    with pytest.raises(JobError, match="is a bicubic, not a fast-residual"):
+        train(job(slides, tmp_path, start="bicubic"), SilentProgress())
+
+
+def test_a_checkpoint_of_another_network_or_degradation_is_refused(slides, finished):
+    out = finished[0].parent.parent
+    wider = {"channels": 3, "features": 12, "blocks": 1}
+    with pytest.raises(JobError, match="of another network"):
+        train(job(slides, out, arguments=wider), SilentProgress(), resume=True)
+    with pytest.raises(JobError, match="of other degradation"):
+        train(job(slides, out, degradation="area"), SilentProgress(), resume=True)
+    with pytest.raises(JobError, match="of other data"):
+        train(job(slides, out, exclude=[]), SilentProgress(), resume=True)
+
+
+def test_every_recipe_is_a_job(request):
+    from napari_microsr.core.job import read_job_file
+    from napari_microsr.tasks import TASKS
+
+    paths = sorted((request.config.rootpath / "recipes").rglob("*.yaml"))
+    assert len(paths) > 8
+    for path in paths:
+        task, settings = read_job_file(path)
+        TASKS[task][0].parse(settings)

@@ -1,6 +1,7 @@
 """What a training tells at the end of each epoch, to files and to who watches."""
 
 import csv
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,7 +102,8 @@ class EpochLog:
             writer.writerows(self.rows)
         for picture in epoch.pictures:
             (self.folder / PICTURES).mkdir(exist_ok=True)
-            path = self.folder / PICTURES / f"{picture.name}_{epoch.step:07d}.png"
+            name = re.sub(r"[^\w+-]+", "-", picture.name)  # a layer's name may hold what a file's must not
+            path = self.folder / PICTURES / f"{name}_{epoch.step:07d}.png"
             Image.fromarray(side_by_side(picture)).save(path)
 
 
