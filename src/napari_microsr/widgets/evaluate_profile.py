@@ -119,6 +119,7 @@ class ProfileTab(QWidget):
         self.channel.setToolTip(tooltip("Which channel of RGB layers is drawn."))
         self.draw_button = small_button("Draw a line", "Add a line across the view; drag its ends.")
         self.plot = Plot("distance", height=240)
+        self.plot.getAxis("bottom").setHeight(42)  # the descender of µ is not cut
         self.legend = QLabel("Draw a line, or click two points in a Points layer.")
         self.legend.setWordWrap(True)
         self.save_button = small_button("Save the profile…", "Distances and intensities as CSV.")
