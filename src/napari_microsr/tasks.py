@@ -85,8 +85,11 @@ def _pairs(job: PairsJob, progress: Progress) -> Result:
 
 
 def _localize(job: LocalizeJob, progress: Progress) -> Result:
+    from napari_microsr.smlm.draw_job import draw_image, draws_image
     from napari_microsr.smlm.job import localize
 
+    if draws_image(job.model):
+        return {"outputs": [draw_image(job, progress=progress)]}
     return {"localizations": len(localize(job, progress=progress)), "outputs": [job.output]}
 
 

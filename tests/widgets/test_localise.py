@@ -9,16 +9,20 @@ import pytest
 pytest.importorskip("napari")
 
 import tifffile
+import torch
 from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
 
-from napari_microsr.core.image import ImageSource
+from napari_microsr.core.image import ImageSource, open_image
+from napari_microsr.core.weights import ModelCard, export
 from napari_microsr.smlm.camera import Camera
+from napari_microsr.smlm.draw_job import draw_image
 from napari_microsr.smlm.finders import GaussianMle
 from napari_microsr.smlm.formats import Field, read_table, write_table
 from napari_microsr.smlm.frc_job import FrcJob, measure_resolution
 from napari_microsr.smlm.job import LocalizeJob, localize
 from napari_microsr.smlm.localizations import Localizations
+from napari_microsr.smlm.networks.dsir import DsirAutoencoder, calibrate, enlarge
 from napari_microsr.smlm.psf import expected_photons
 from napari_microsr.smlm.simulate import Scene, simulate_frames
 from napari_microsr.widgets.localise import LocaliseWidget
@@ -70,6 +74,20 @@ def headless(stack, tmp_path):
     return lambda **settings: localize(
         job.model_copy(update=settings), source=ImageSource.from_array(stack, axes="tyx")
     )
+
+
+@pytest.fixture
+def drawer(stack, tmp_path):
+    """Weights that draw an image, with random values."""
+    torch.manual_seed(0)
+    network = DsirAutoencoder()
+    calibrate(network, [enlarge(torch.from_numpy(stack[:4, None].astype(np.float32)))])
+    facts = {
+        "id": "drawer", "summary": "A test.", "domain": "smlm", "licence": "none", "task": "localization",
+        "architecture": "dsir-autoencoder", "factor": 8, "channels": 1, "parameters": 3339, "halo_px": 4,
+        "multiple_of": 1, "normalisation": "identity", "reduced_precision": False, "trained_on": [],
+    }  # fmt: skip
+    return str(export(network, ModelCard.model_validate(facts), tmp_path))
 
 
 @pytest.fixture
@@ -413,3 +431,27 @@ def test_settings_are_kept_and_reset(model, stack, open_widget, click_run, qtbot
     assert again.models.get() == "gaussian-mle"
     qtbot.mouseClick(again.reset_button, LEFT)
     assert again.form.get()["offset"] is None
+
+
+def test_a_model_that_draws_gives_an_image_over_the_stack(
+    model, stack, open_widget, click_run, drawer, tmp_path, qtbot
+):
+    layer = model.add_image(stack, name="cells", scale=(1, 100, 100), units=("pixel", "nm", "nm"))
+    widget = open_widget(model, output="")
+    widget.models.put(drawer)
+    assert widget.output.get().name == "cells-drawer.ome.zarr"
+    message = click_run(widget)
+    assert "Done: the image is in" in message
+    (image,) = [it for it in model.layers if it.name == "cells drawn"]
+    path = tmp_path / "cells-drawer.ome.zarr"
+    job = LocalizeJob(source="a", output=tmp_path / "b.ome.zarr", pixel_nm=100, model=drawer, device="cpu")
+    wanted = draw_image(job, source=ImageSource.from_array(stack, axes="tyx"))
+    np.testing.assert_array_equal(open_image(path).array[:], open_image(wanted).array[:])
+    np.testing.assert_allclose(np.asarray(image.data), open_image(wanted).array[:])
+    corner = image.data_to_world((-0.5, -0.5))
+    np.testing.assert_allclose(corner, np.asarray(layer.data_to_world((0, -0.5, -0.5)))[-2:])
+    far = image.data_to_world((8 * SHAPE[0] - 0.5, 8 * SHAPE[1] - 0.5))
+    np.testing.assert_allclose(far, np.asarray(layer.data_to_world((0, SHAPE[0] - 0.5, SHAPE[1] - 0.5)))[-2:])
+    assert widget.layer is layer, "what was drawn is no stack to localise"
+    widget.models.put("gaussian-mle")
+    assert widget.output.get().name == "cells-gaussian-mle.csv"

@@ -15,7 +15,7 @@ from napari_microsr.smlm.simulate_job import SimulateJob
 
 @app.command
 def localize(job: Annotated[LocalizeJob, Settings], *, as_json: AsJson = False) -> None:
-    """Localise the single molecules of a stack of frames, into a table.
+    """Localise the single molecules of a stack of frames, into a table; with dsir-autoencoder, into an image.
 
     Ctrl-C cancels after the frame in hand; the same command then resumes.
     """

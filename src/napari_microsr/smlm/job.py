@@ -26,12 +26,13 @@ class LocalizeJob(Job):
     source: str
     """Stack of frames: TIFF, OME-TIFF or OME-Zarr."""
     output: Path
-    """Table of the result: NAME.csv (ThunderSTORM), NAME.hdf5 (Picasso) or NAME.parquet."""
+    """Table of the result: NAME.csv (ThunderSTORM), NAME.hdf5 (Picasso) or NAME.parquet; the image of a model
+    that draws one: NAME.ome.zarr."""
     pixel_nm: float
     """Size of a camera pixel in the sample, in nm."""
     model: str = "emitters-2d"
-    """What localises: emitters-2d (a network, for dense spots), gaussian-mle (a fitter, for sparse ones), or
-    the path of a .safetensors file."""
+    """What localises: emitters-2d (a network, for dense spots), gaussian-mle (a fitter, for sparse ones),
+    dsir-autoencoder (draws an image of probability, without a table), or the path of a .safetensors file."""
     offset: float | None = None
     """Counts of a dark pixel; empty takes it from the file's metadata, or estimates it from the stack."""
     gain: float | None = Field(default=None, gt=0)
@@ -56,6 +57,8 @@ class LocalizeJob(Job):
     """First frame to localise; the stack's first is 0."""
     last_frame: int | None = Field(default=None, ge=0)
     """Last frame to localise; empty is the stack's last."""
+    image_nm: float | None = Field(default=None, gt=0)
+    """Pixel size of the image that dsir-autoencoder draws, in nm; empty is an eighth of the camera's."""
     block_frames: int = Field(default=64, ge=1, le=4096)
     """Frames read and kept together; the result does not depend on it."""
     device: str = "auto"

@@ -127,7 +127,9 @@ def _finder(job: LocalizeJob, camera: Camera, sigma_px: float) -> tuple[Finder, 
     card, weights = find(job.model)
     network = load_network(card, weights)
     if not isinstance(network, Emitters2d):
-        raise ModelError(f"{card.id} makes an image and no table.", f"Choose emitters-2d or {GAUSSIAN_MLE}.")
+        raise ModelError(
+            f"{card.id} draws an image and finds no coordinates.", f"Choose emitters-2d or {GAUSSIAN_MLE}."
+        )
     device = resolve(job.device)
     threshold = job.threshold or network.threshold
     finder = NetworkFinder(

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 #: The classical fitter has no weights.
 GAUSSIAN_MLE = "gaussian-mle"
+#: The architecture that draws an image instead of finding coordinates.
+DSIR = "dsir-autoencoder"
 
 
 def _emitters_2d(**arguments: Any) -> nn.Module:
@@ -30,7 +32,7 @@ def _dsir(**arguments: Any) -> nn.Module:
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "emitters-2d": _emitters_2d,
-    "dsir-autoencoder": _dsir,
+    DSIR: _dsir,
 }
 
 

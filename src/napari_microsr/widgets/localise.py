@@ -1,6 +1,7 @@
 """The dock widget Localise."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -11,9 +12,10 @@ from napari_microsr.errors import MicroSRError
 from napari_microsr.smlm.camera import Camera
 from napari_microsr.smlm.camera_estimate import CameraEstimate
 from napari_microsr.smlm.camera_known import estimate_text
+from napari_microsr.smlm.draw_job import draws_image
 from napari_microsr.smlm.job import LocalizeJob, localize
 from napari_microsr.smlm.localizations import Localizations, check_pixel_nm
-from napari_microsr.smlm.registry import GAUSSIAN_MLE
+from napari_microsr.smlm.registry import DSIR, GAUSSIAN_MLE
 from napari_microsr.widgets.layer_job_widget import LayerJobWidget
 from napari_microsr.widgets.layer_picker import LayerPicker
 from napari_microsr.widgets.layers import as_file, file_of, unchanged_file
@@ -23,12 +25,13 @@ from napari_microsr.widgets.localise_layers import (
     is_rendered,
     pixel_nm_of,
     pixel_size_doubt,
+    rendered_arguments,
     stack_from_layer,
 )
 from napari_microsr.widgets.localise_overlay import FrameOverlay
 from napari_microsr.widgets.localise_results import Results
 from napari_microsr.widgets.localise_try import TryPanel
-from napari_microsr.widgets.localise_work import estimate
+from napari_microsr.widgets.localise_work import Drawn, draw, estimate
 from napari_microsr.widgets.model_picker import ModelPicker
 from napari_microsr.widgets.output_picker import OutputPicker
 from napari_microsr.widgets.task import Task
@@ -36,7 +39,8 @@ from napari_microsr.widgets.task import Task
 if TYPE_CHECKING:
     import napari
 
-ENDINGS = (".csv", ".hdf5", ".h5", ".parquet")
+TABLES = ((".csv", ".hdf5", ".h5", ".parquet"), "a table")
+IMAGES = ((".ome.zarr", ".zarr"), "an image")
 METHODS = {
     GAUSSIAN_MLE: "Fits each spot that stands out of the noise; for frames whose spots seldom overlap."
 }
@@ -58,7 +62,7 @@ class LocaliseWidget(LayerJobWidget):
         "pixel_nm", "offset", "gain", "em_gain", "read_noise_e", "psf_sigma_px", "threshold", "first_frame",
         "last_frame",
     )  # fmt: skip
-    hidden = ("qe", "keep_mixed", "refine", "block_frames", "device")
+    hidden = ("qe", "keep_mixed", "refine", "image_nm", "block_frames", "device")
     nothing = "There is no stack of frames."
 
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
@@ -87,7 +91,7 @@ class LocaliseWidget(LayerJobWidget):
         self.form.editors["offset"].setMinimum(-1.0)
         self.form.editors["em_gain"].setMinimum(0.0)
         self.form.editors["last_frame"].setSpecialValueText("last")
-        self.output = OutputPicker(self.labels, ENDINGS, "a table")
+        self.output = OutputPicker(self.labels, *TABLES)
         self.attempt = TryPanel(self.overlay)
         place = self.body.indexOf(self.form) + 1
         self.body.insertWidget(place, self.attempt)
@@ -101,7 +105,7 @@ class LocaliseWidget(LayerJobWidget):
 
     def _connect(self) -> None:
         self.layer_box.currentIndexChanged.connect(self.chosen)
-        self.models.changed.connect(self.suggest)
+        self.models.changed.connect(self._model_chosen)
         self.models.changed.connect(self.overlay.changed)
         self.camera.estimate.connect(self._estimate_camera)
         for form in (self.form, self.advanced):
@@ -141,6 +145,9 @@ class LocaliseWidget(LayerJobWidget):
         give_pixel_size(self._viewer, layer, job.pixel_nm)
         source, path = stack_from_layer(layer), file_of(layer)
         self.attempt.button.setChecked(False)
+        if draws_image(job.model):
+            self._then = partial(self._show_image, layer)
+            return partial(draw, source, path, job)
         self._fresh = True
 
         def run(task: Task) -> Localizations:
@@ -178,6 +185,20 @@ class LocaliseWidget(LayerJobWidget):
             return f"Done: {len(table):,} localisations in {self._run_on[1]}"
         stopped = "Cancelled. " if task.cancelled else ""
         return stopped + "What was found is kept: Run continues."
+
+    def _model_chosen(self) -> None:
+        """Ask for the output that the model has: a table, or an image."""
+        card = self.models.card
+        self.output.expect(*(IMAGES if card is not None and card.architecture == DSIR else TABLES))
+        self.suggest()
+
+    def _show_image(self, layer: Image, drawn: Drawn) -> str:
+        """Lay an image that a network drew over its stack."""
+        place = rendered_arguments(layer, drawn.magnification) if layer in self._viewer.layers else {}
+        look = {"colormap": "inferno", "contrast_limits": drawn.limits, "name": f"{layer.name} drawn"}
+        self._viewer.add_image(**drawn.arguments | place | look)
+        self.suggest()
+        return f"Done: the image is in {drawn.path}"
 
     def compute(self, title: str, work: Callable[[Task], Any], then: Callable[[Any], str]) -> None:
         """Do other work in the background with this panel's bar and button.

@@ -7,6 +7,7 @@ import numpy as np
 from napari_microsr.core.placement import PIXEL, unit_symbol
 from napari_microsr.errors import InputError
 from napari_microsr.registration.geometry import Matrix
+from napari_microsr.smlm.job import LocalizeJob
 from napari_microsr.smlm.render_job import RenderJob
 from napari_microsr.widgets.layers import source_from_layer
 from napari_microsr.widgets.placement_layers import plane_to_world
@@ -39,8 +40,8 @@ def stack_from_layer(layer: "Image") -> "ImageSource":
 
 
 def is_rendered(layer: "Image") -> bool:
-    """Whether a layer was drawn of localisations, so that there are none to find in it."""
-    return bool(layer.metadata.get("microsr", {}).get("task") == RenderJob.task)
+    """Whether a layer was drawn of localisations or by a network, so that there are none to find in it."""
+    return layer.metadata.get("microsr", {}).get("task") in (RenderJob.task, LocalizeJob.task)
 
 
 def pixel_nm_of(layer: "Image") -> float | None:

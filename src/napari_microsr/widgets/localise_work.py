@@ -10,6 +10,7 @@ from napari_microsr.core.progress import Progress
 from napari_microsr.errors import InputError
 from napari_microsr.smlm.camera import Camera
 from napari_microsr.smlm.camera_estimate import CameraEstimate
+from napari_microsr.smlm.job import LocalizeJob
 from napari_microsr.smlm.localizations import Localizations
 
 if TYPE_CHECKING:
@@ -31,6 +32,52 @@ def estimate(source: "ImageSource", known: Camera) -> CameraEstimate:
 
     check_stack(source)
     return estimate_camera(sample_for_noise(source, range(source.n_planes)), known)
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawn:
+    """An image that a network drew of a stack.
+
+    Attributes
+    ----------
+    path : pathlib.Path
+        The store.
+    arguments : dict
+        Of its layer.
+    magnification : float
+        Its pixels per pixel of the camera.
+    limits : tuple of float
+        A contrast that shows it.
+    """
+
+    path: Path
+    arguments: dict[str, Any]
+    magnification: float
+    limits: tuple[float, float]
+
+
+def draw(source: "ImageSource", path: str | None, job: LocalizeJob, progress: Progress) -> Drawn:
+    """Draw a stack, which is a layer and maybe the file `path`, into a store.
+
+    Raises
+    ------
+    MicroSRError
+        As `draw_image` does.
+    Cancelled
+        If the progress asked to stop.
+    """
+    from napari_microsr.smlm.draw_job import draw_image, drawn_pixel_nm
+    from napari_microsr.widgets.layers import as_file
+    from napari_microsr.widgets.localise_image import percentile
+    from napari_microsr.widgets.stored import open_result
+
+    image = as_file(source, path)
+    described = job.model_copy(update={"source": str(image.path or image.name)})
+    written = draw_image(described, source=image, progress=progress)
+    arguments = open_result(written)
+    levels = arguments["data"]
+    coarsest = np.asarray(levels[-1] if isinstance(levels, list) else levels, np.float32)
+    return Drawn(written, arguments, job.pixel_nm / drawn_pixel_nm(job), (0.0, percentile(coarsest, 99.7)))
 
 
 def measure(table: Localizations, progress: Progress) -> "tuple[RingCorrelation, str]":

@@ -32,7 +32,6 @@ class OutputPicker(QWidget):
         self, labels: Labels, endings: tuple[str, ...] = (SUFFIX, ".zarr"), what: str = "an OME-Zarr store"
     ) -> None:
         super().__init__()
-        self._endings = endings
         self._typed = {"folder": False, "name": False}
         self._stem = "result"
         self.folder, self.name = QLineEdit(), QLineEdit()
@@ -45,9 +44,6 @@ class OutputPicker(QWidget):
         self.note = QLabel()
         self.note.setWordWrap(True)
         self.folder.setToolTip(tooltip("Folder of the result."))
-        self.name.setToolTip(
-            tooltip(f"Name of the result, {what}: {' or '.join('NAME' + e for e in endings)}.")
-        )
         row = QWidget()
         row.setFocusProxy(self.folder)
         line = QHBoxLayout(row)
@@ -59,10 +55,21 @@ class OutputPicker(QWidget):
         labels.add_row(layout, "Name", self.name)
         labels.add_row(layout, "Replace what is there", self.replace)
         layout.addRow(self.note)
+        self.expect(endings, what)
         self.folder.textEdited.connect(self._folder_typed)
         self.name.textEdited.connect(self._name_typed)
         self.replace.toggled.connect(self._check)
         self.browse.clicked.connect(self._browse)
+
+    def expect(self, endings: tuple[str, ...], what: str) -> None:
+        """Ask for a result with other endings from now on."""
+        self._endings = endings
+        self.name.setToolTip(
+            tooltip(f"Name of the result, {what}: {' or '.join('NAME' + e for e in endings)}.")
+        )
+        if not self._typed["name"]:
+            self.name.setText(self._free_name())
+        self._check()
 
     def suggest(self, folder: Path, stem: str) -> None:
         """Offer a folder and a name, where the user has typed none; a finished result is not offered."""

@@ -74,9 +74,14 @@ class DsirAutoencoder(nn.Module):
         return functional.relu(norm(x, _USES[:number].count(name)))
 
 
+def magnify(frames: Tensor) -> Tensor:
+    """Bring frames (N, 1, h, w) to the network's grid (N, 1, 8h, 8w)."""
+    return functional.interpolate(frames, scale_factor=float(FACTOR), mode="bilinear", align_corners=False)
+
+
 def enlarge(frames: Tensor) -> Tensor:
     """Bring frames (N, 1, h, w) to the network's grid (N, 1, 8h, 8w), mean 0 and standard deviation 1."""
-    fine = functional.interpolate(frames, scale_factor=float(FACTOR), mode="bilinear", align_corners=False)
+    fine = magnify(frames)
     mean = fine.mean((1, 2, 3), keepdim=True)
     deviation = fine.std((1, 2, 3), keepdim=True, correction=0)
     return (fine - mean) / deviation.clamp(min=SMALLEST_SD)
