@@ -27,7 +27,8 @@ class TrainingRanges:
     psf_nm : float
         Sigma of a usual PSF: with `sigma_px` it tells how large a pixel is, and the density per pixel.
     typical : float
-        Share of frames near the middle of the ranges: sigma 0.95-1.2 px, background 8-50, photons 80-2050.
+        Share of frames near the middle of the ranges: sigma 0.95-1.2 px, background 8-50, photons 80-2050;
+        those of an EM camera half as bright.
     em : float
         Share of frames with the noise of an EM register.
     structured : float
@@ -62,11 +63,14 @@ class Patch:
         self.rng, self.side = rng, side
         typical = rng.random() < ranges.typical
         self.sigma_px = rng.uniform(0.95, 1.2) if typical else _log_uniform(rng, *ranges.sigma_px)
-        level = _log_uniform(rng, 8.0, 50.0) if typical else _log_uniform(rng, *ranges.background)
+        self.em = rng.random() < ranges.em
+        # Photons come divided by the excess noise factor: the usual frame of an EM camera is half as bright.
+        self.scale = 0.5 if self.em else 1.0
+        usual = self.scale * _log_uniform(rng, 8.0, 50.0)
+        level = usual if typical else _log_uniform(rng, *ranges.background)
         self.background = self._background(level, rng.random() < ranges.structured)
         read = ranges.read_noise
         self.read_noise = 0.0 if rng.random() < 0.4 else rng.uniform(*read)
-        self.em = rng.random() < ranges.em
         self._draw_emitters(ranges, typical)
 
     def _background(self, level: float, structured: bool) -> Array:
@@ -92,7 +96,7 @@ class Patch:
         # Pixel centres are integers.
         self.y, self.x = rng.uniform(-0.5 - margin, self.side - 0.5 + margin, (2, n))
         if typical:
-            photons = rng.uniform(80.0, 2050.0, n)
+            photons = self.scale * rng.uniform(80.0, 2050.0, n)
         else:
             brightest = _log_uniform(rng, 8 * ranges.photons[0], ranges.photons[1])
             photons = brightest * rng.uniform(0.04, 1.0, n)
