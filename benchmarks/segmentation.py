@@ -38,6 +38,8 @@ Segmenter = Callable[[np.ndarray, float], np.ndarray]
 Scores = dict[str, np.ndarray]
 BASE, TRUE, LOW = "bicubic", "true image", "reduced image"
 PAD_PX = 32
+#: Of a row of the figure.
+PANELS = 4
 MEASURES = ("F1 at IoU 0.5", "mean IoU")
 COLOURS = {LOW: "#b3541e", BASE: "#d9a441", TRUE: "#555555"}
 
@@ -163,10 +165,13 @@ def draw(results: dict[str, Scores], path: Path) -> None:
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(
-        1, len(results), figsize=(3.6 * len(results), 3.8), sharey=True, layout="constrained", squeeze=False
-    )
-    for axis, (title, scores) in zip(axes[0], results.items(), strict=True):
+    columns = min(PANELS, len(results))
+    rows = -(-len(results) // columns)
+    size = (3.2 * columns, 3.4 * rows)
+    figure, axes = plt.subplots(rows, columns, figsize=size, sharey=True, layout="constrained", squeeze=False)
+    for axis in axes.flat[len(results) :]:
+        axis.remove()
+    for axis, (title, scores) in zip(axes.flat, results.items(), strict=False):
         for place, (name, values) in enumerate(scores.items()):
             spread = np.random.default_rng(0).uniform(-0.15, 0.15, len(values))
             axis.plot(place + spread, values[:, 0], ".", color=COLOURS.get(name, "#0b6e4f"), alpha=0.5)
@@ -174,7 +179,8 @@ def draw(results: dict[str, Scores], path: Path) -> None:
         axis.set_xticks(range(len(scores)), list(scores), rotation=30, ha="right")
         axis.set_title(title.replace(", ", "\n", 1), fontsize=10)
         axis.grid(axis="y", alpha=0.3)
-    axes[0][0].set_ylabel(MEASURES[0])
+    for row in axes:
+        row[0].set_ylabel(MEASURES[0])
     figure.savefig(path, dpi=110)
 
 
