@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from napari_microsr.core.weights import ModelCard, export
 from napari_microsr.superres.feature_data import Fields, held_patches
+from napari_microsr.superres.networks.minivgg import CONTENT_LAYERS
 from napari_microsr.superres.registry import build_feature_network
 
 if TYPE_CHECKING:
@@ -65,9 +66,10 @@ class Measure:
 
 
 def embed(network: nn.Module, patches: Tensor) -> Tensor:
-    """Return unit vectors (N, F) of patches: the means of the last content layer's features."""
-    (features,) = network.features(patches, ("5d",))  # type: ignore[operator]
-    return functional.normalize(features.float().mean(dim=(2, 3)), dim=1)
+    """Return unit vectors (N, F) of patches: the mean features of the content layers."""
+    layers = network.features(patches, CONTENT_LAYERS)  # type: ignore[operator]
+    means = [functional.normalize(layer.float().mean(dim=(2, 3)), dim=1) for layer in layers]
+    return functional.normalize(torch.cat(means, dim=1), dim=1)
 
 
 def retrieval(embeddings: NDArray[np.float32], owners: NDArray[np.int64]) -> float:
