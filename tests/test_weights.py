@@ -10,8 +10,8 @@ from napari_microsr.superres.receptive import probe
 from napari_microsr.superres.registry import ARCHITECTURES, load_network
 
 CARDS = [read_card(path) for path in sorted(SHIPPED.glob("*.json"))]
-# Networks that localise have other figures: see smlm/test_shipped_localizer.py.
-CARDS = [card for card in CARDS if card.task != "localization"]
+# Networks that localise or give features have other figures: see smlm/test_shipped_localizer.py and below.
+CARDS = [card for card in CARDS if card.task not in ("localization", "features")]
 TRAINED = [card for card in CARDS if card.sha256 is not None]
 SAMPLE = "shipped sample"
 
@@ -35,7 +35,7 @@ def by_id(name):
 
 def test_these_models_ship(monkeypatch, tmp_path):
     monkeypatch.setenv("MICROSR_HOME", str(tmp_path))
-    ids = ["bicubic", "bicubic-x4", "emitters-2d", "histology-x2", "residual-unet-histology"]
+    ids = ["bicubic", "bicubic-x4", "dsir-autoencoder", "emitters-2d", "histology-x2", "residual-unet-histology"]
     assert sorted(card.id for card in list_cards()) == ids
     assert sum(path.stat().st_size for path in SHIPPED.iterdir()) <= 25e6
     assert all(path.stat().st_size <= 6e6 for path in SHIPPED.iterdir())

@@ -1,12 +1,14 @@
 import pytest
 import torch
 
+from napari_microsr.core.weights import find
 from napari_microsr.errors import ModelError
 from napari_microsr.superres.networks.bicubic import Bicubic
 from napari_microsr.superres.networks.conditioned import ConditionedResidual, conditioned, with_planes
 from napari_microsr.superres.networks.fast import FastResidual
 from napari_microsr.superres.receptive import Reach, probe
-from napari_microsr.superres.registry import build_network
+from napari_microsr.superres.registry import build_network, load_network
+from napari_microsr.superres.training import TrainJob, load_start
 
 
 def network(channels=3, factor=2, features=8, blocks=2, seed=0):
@@ -95,3 +97,27 @@ def test_the_network_is_left_as_it_was_and_learns():
 def test_a_network_without_planes_cannot_be_told():
     with pytest.raises(ModelError, match=r"FastResidual cannot be told.*conditioned"):
         conditioned(FastResidual(), 1.0, 0.1)
+
+
+def test_started_from_a_plain_network_it_gives_what_that_gives_whatever_it_is_told():
+    torch.manual_seed(3)
+    plain = FastResidual(3, 8, 2, 2).eval()
+    torch.nn.init.normal_(plain.tail.weight, std=0.05)
+    started = network()
+    started.start_from(plain)
+    x = torch.rand(1, 3, 17, 12)
+    assert torch.allclose(conditioned(started, 0.7, 0.03)(x), plain(x), atol=1e-6)
+    with pytest.raises(ModelError, match="other channels, features, blocks or factor"):
+        started.start_from(FastResidual(3, 8, 1, 2))
+
+
+def test_a_job_may_start_a_conditioned_network_from_a_plain_one(tmp_path):
+    arguments = {"channels": 3, "features": 32, "blocks": 6, "factor": 2}
+    card = {"summary": "x", "domain": "histology", "licence": "BSD-3-Clause"}
+    options = {"name": "c", "data": tmp_path, "architecture": "conditioned-residual", "arguments": arguments}
+    job = TrainJob.parse({**options, "start": "histology-x2", "steps": 500, "card": card})
+    fresh = network(features=32, blocks=6)
+    load_start(fresh, job)
+    x = torch.rand(1, 3, 16, 16)
+    expected = load_network(*find("histology-x2"))(x)
+    assert torch.allclose(conditioned(fresh, 0.0, 0.0).eval()(x), expected, atol=1e-6)

@@ -27,6 +27,7 @@ ADVANCED = {
     "device": "auto",
     "precision": "auto",
     "tile_px": None,
+    "overlap_px": None,
     "self_ensemble": False,
     "compare_with": None,
     "blur_px": None,

@@ -4,6 +4,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from napari_microsr.core import torchvision_guard  # noqa: F401
+
+# isort: split
 import lightning
 import torch
 from torch import Tensor, nn

@@ -2,6 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
+from napari_microsr.core import torchvision_guard  # noqa: F401
+
+# isort: split
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -20,7 +23,7 @@ def charbonnier(predicted: Tensor, true: Tensor) -> Tensor:
 
 
 def ssim_loss(predicted: Tensor, true: Tensor) -> Tensor:
-    """Return 1 - SSIM, Gaussian window of sigma 1.5 (Wang et al., IEEE Trans. Image Process. 13, 600, 2004)."""
+    """Return 1 - SSIM, Gaussian window of sigma 1.5 (Wang et al., IEEE TIP 13, 600, 2004)."""
     # Differences of squares lose everything in 16 bits.
     with torch.autocast(predicted.device.type, enabled=False):
         similarity = structural_similarity_index_measure(predicted.float(), true.float(), data_range=1.0)

@@ -11,7 +11,7 @@ from napari_microsr.core.training_job import TrainingOptions
 from napari_microsr.errors import JobError
 from napari_microsr.superres.data_options import DataOptions
 from napari_microsr.superres.loss_options import LossOptions
-from napari_microsr.superres.registry import build_network
+from napari_microsr.superres.registry import build_network, load_network
 
 if TYPE_CHECKING:
     from torch import nn
@@ -100,6 +100,8 @@ def train(
 def load_start(network: "nn.Module", job: TrainJob) -> None:
     """Load the weights of the network that the training goes on from.
 
+    A conditioned network may also start from a plain one.
+
     Raises
     ------
     JobError
@@ -109,8 +111,15 @@ def load_start(network: "nn.Module", job: TrainJob) -> None:
     """
     from napari_microsr.core.networks import load_weights
     from napari_microsr.core.weights import find
+    from napari_microsr.superres.networks.conditioned import ConditionedResidual
+    from napari_microsr.superres.networks.fast import FastResidual
 
     card, weights = find(str(job.start))
+    if isinstance(network, ConditionedResidual) and card.architecture == "fast-residual":
+        plain = load_network(card, weights)
+        assert isinstance(plain, FastResidual)
+        network.start_from(plain)
+        return
     if card.architecture != job.architecture:
         raise JobError(
             f"The network to start from, {card.id}, is a {card.architecture}, not a {job.architecture}.",

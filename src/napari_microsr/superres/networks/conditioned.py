@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from napari_microsr.errors import ModelError
 from napari_microsr.superres.networks.fast import FastResidual
@@ -40,6 +41,24 @@ class ConditionedResidual(FastResidual):
         """Magnify the first C planes of `x` (N, C + 2, H, W) to (N, C, factor*H, factor*W)."""
         image, planes = x[:, : self.channels], x[:, self.channels :]
         return self._add_residual(image, torch.cat([image - 0.5, planes * self.plane_scales], dim=1))
+
+    def start_from(self, plain: FastResidual) -> None:
+        """Take the weights of a network of the same size without planes; blind to the planes at first.
+
+        Raises
+        ------
+        ModelError
+            If it is of another size.
+        """
+        state = plain.state_dict()
+        state["head.weight"] = functional.pad(state["head.weight"], (0, 0, 0, 0, 0, PLANES))
+        try:
+            self.load_state_dict(state)
+        except RuntimeError as error:
+            raise ModelError(
+                "The network to start from has other channels, features, blocks or factor.",
+                "Give the job the same arguments as the card of the one to start from.",
+            ) from error
 
 
 def with_planes(image: Tensor, blur_px: float, noise: float) -> Tensor:
