@@ -42,3 +42,7 @@ class DeviceError(MicroSRError):
 
 class JobError(MicroSRError):
     """The settings of a job are wrong."""
+
+
+class ClusterError(MicroSRError):
+    """The computers that share a run fail or cannot be reached."""

@@ -1,20 +1,17 @@
-"""The same tile plan, spread over a dask cluster.
-
-The coordinator holds the journal and builds the pyramid; a worker computes whole shards and writes them
-itself, so that no pixel crosses the network and no two processes write one shard.
-"""
+"""Which dask cluster a run uses: its address, its workers' cores and GPUs, and what may go wrong there."""
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
-from napari_microsr.core.progress import Progress
 from napari_microsr.errors import JobError
 
-# Batches in one task: enough to hide the scheduler, few enough to cancel soon.
-BATCHES_PER_TASK = 4
 TIMEOUT_S = 10.0
+
+#: What `cluster` of every job says of itself.
+FORMS = "tcp://HOST:PORT of a dask scheduler, its scheduler file NAME.json, or local:N for N processes here"
 
 
 @contextlib.contextmanager
@@ -24,8 +21,14 @@ def connect(address: str) -> Iterator[Any]:
     Parameters
     ----------
     address : str
-        "tcp://HOST:PORT" of a scheduler whose workers see the same files, or "local:N" for N processes on
-        this machine, which share its cores.
+        "tcp://HOST:PORT" (or tls://) of a scheduler whose workers see the same files; the path of the file
+        that a scheduler wrote (``dask scheduler --scheduler-file``); or "local:N" for N processes on this
+        machine, which share its cores and its GPUs.
+
+    Yields
+    ------
+    distributed.Client
+        Of the cluster; closed in the end, and with it the processes of "local:N".
 
     Raises
     ------
@@ -33,7 +36,7 @@ def connect(address: str) -> Iterator[Any]:
         If dask.distributed is not installed, the address has another form, or nobody answers there.
     """
     try:
-        from distributed import Client, LocalCluster
+        from distributed import Client
     except ImportError as error:
         raise JobError(
             "A distributed run needs dask.distributed, which is not installed.",
@@ -41,24 +44,12 @@ def connect(address: str) -> Iterator[Any]:
         ) from error
     kind, _, number = address.partition(":")
     if kind == "local" and number.isdigit() and int(number) > 0:
-        count = int(number)
-        with (
-            LocalCluster(
-                n_workers=count, threads_per_worker=1, dashboard_address=None, silence_logs=50
-            ) as cluster,
-            Client(cluster) as client,
-        ):
-            client.run(_share_cores, max(1, (os.cpu_count() or 1) // count))
+        with _here(int(number)) as client:
             yield client
         return
-    if not address.startswith(("tcp://", "tls://")):
-        raise JobError(
-            f"{address!r} is not the address of a cluster.",
-            "Give tcp://HOST:PORT of a dask scheduler, or local:N for N processes on this machine.",
-        )
     try:
-        client = Client(address, timeout=TIMEOUT_S)
-    except OSError as error:
+        client = Client(timeout=TIMEOUT_S, **_scheduler(address))
+    except (OSError, ValueError) as error:
         raise JobError(
             f"No dask scheduler answers at {address}.", "Start it, or correct the address."
         ) from error
@@ -66,54 +57,60 @@ def connect(address: str) -> Iterator[Any]:
         yield client
 
 
-def _share_cores(threads: int) -> None:
+def _scheduler(address: str) -> dict[str, str]:
+    """Return how a client is told of a scheduler."""
+    if address.startswith(("tcp://", "tls://")):
+        return {"address": address}
+    if address.endswith(".json"):
+        if not Path(address).is_file():
+            raise JobError(
+                f"The scheduler file {address} does not exist.",
+                "Start the scheduler with --scheduler-file, and wait until it has written the file.",
+            )
+        return {"scheduler_file": address}
+    raise JobError(f"{address!r} is not the address of a cluster.", f"Give {FORMS}.")
+
+
+@contextlib.contextmanager
+def _here(count: int) -> Iterator[Any]:
+    """Start processes on this machine; each gets its share of the cores and one of the GPUs."""
+    from distributed import Client, LocalCluster
+
+    with (
+        LocalCluster(
+            n_workers=count, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        ) as cluster,
+        Client(cluster) as client,
+    ):
+        client.register_plugin(_share_plugin(count))
+        yield client
+
+
+def _share_plugin(count: int) -> Any:
+    """Return what sets up each worker, also one that replaces a killed one."""
+    from distributed import WorkerPlugin
+
+    class Share(WorkerPlugin):  # type: ignore[misc]  # distributed comes without types
+        """Gives a worker its share of the machine."""
+
+        def setup(self, worker: Any) -> None:
+            """Set the threads, and show the worker one GPU only."""
+            import torch
+
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
+            # Before anything asks CUDA for its devices; a choice of the user's own stays.
+            gpus = _gpus()
+            if gpus and isinstance(worker.name, int):
+                os.environ["CUDA_VISIBLE_DEVICES"] = gpus[worker.name % len(gpus)]
+
+    return Share()
+
+
+def _gpus() -> list[str]:
+    """Return the GPUs of this machine without waking CUDA, which could not be told to look away then."""
+    if (chosen := os.environ.get("CUDA_VISIBLE_DEVICES")) is not None:
+        return [part for part in chosen.split(",") if part]
     import torch
 
-    torch.set_num_threads(threads)
-
-
-def run_on_cluster(
-    client: Any,
-    compute: Callable[[Sequence[range]], list[str]],
-    batches: Sequence[range],
-    finished: Callable[[Sequence[range]], None],
-    progress: Progress,
-) -> None:
-    """Run `compute` on groups of batches, each on some worker.
-
-    Parameters
-    ----------
-    client : distributed.Client
-        Of the cluster.
-    compute : callable
-        Picklable; computes and writes the tiles of some batches, returns warnings for the user.
-    batches : sequence of range
-        What is left to do.
-    finished : callable
-        Called here with the batches of each task that is done.
-    progress : Progress
-        Advanced after each task.
-
-    Raises
-    ------
-    Cancelled
-        From `progress.advance`; tasks not begun are withdrawn.
-    MicroSRError
-        The first that a worker raised.
-    """
-    from distributed import as_completed
-
-    groups = [batches[i : i + BATCHES_PER_TASK] for i in range(0, len(batches), BATCHES_PER_TASK)]
-    total, done = sum(map(len, batches)), 0
-    progress.advance("tiles", done, total)
-    futures = {client.submit(compute, group, pure=False): group for group in groups}
-    try:
-        for future in as_completed(futures):
-            for message in future.result():
-                progress.warn(message)
-            group = futures[future]
-            finished(group)
-            done += sum(map(len, group))
-            progress.advance("tiles", done, total)
-    finally:
-        client.cancel(list(futures), force=True)
+    # NVML is asked, not CUDA, where it is there.
+    return [str(index) for index in range(torch.cuda.device_count())]

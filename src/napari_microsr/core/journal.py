@@ -54,3 +54,13 @@ class Journal:
             os.fsync(self._stream.fileno())
             self._stream.close()
             self._stream = None
+
+
+def read_header(path: Path) -> dict[str, Any] | None:
+    """Return what the run of a journal computes, None where there is no journal."""
+    try:
+        with path.open("rb") as stream:
+            header: dict[str, Any] = json.loads(stream.readline())
+    except (FileNotFoundError, ValueError):
+        return None
+    return header

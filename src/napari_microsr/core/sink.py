@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -11,7 +12,7 @@ from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
 from napari_microsr.core.image import ImageSource
-from napari_microsr.core.journal import Block, Journal
+from napari_microsr.core.journal import Block, Journal, read_header
 from napari_microsr.core.ome_zarr import Layout, Store
 from napari_microsr.core.output import check_output, writing
 from napari_microsr.core.tiles import Tile, TilePlan
@@ -126,9 +127,7 @@ class ZarrSink:
             _empty(self.partial)
             path.unlink()  # last, so that a kill leaves the folder recognisable as ours
             self.journal = Journal(path, fingerprint)
-        # A killed write leaves its temporary file; the finished store must not hold any.
-        for leftover in self.partial.rglob("*.partial"):
-            leftover.unlink()
+        self._sweep()
         self.store = Store(self.partial, self.layout)
 
     def __enter__(self) -> Self:
@@ -155,13 +154,28 @@ class ZarrSink:
             self.journal.add([place])
             self._build_coarser(place)
 
-    def adopt(self, tiles: list[Tile]) -> None:
-        """Note shards that workers have written, and make the coarser ones that they complete."""
-        places: list[Block] = [(0, tile.plane, tile.row, tile.col) for tile in tiles]
+    def writer(self) -> "ShardWriter":
+        """Return what a worker in another process writes shards with."""
+        return ShardWriter(self.partial, self.layout, self.journal.header)
+
+    def adopt(self, places: Sequence[Block]) -> list[Block]:
+        """Note shards that workers have written, and return the coarser ones that can be made now."""
         with writing(self.path):
             self.journal.add(places)
             for place in places:
-                self._build_coarser(place)
+                self._preview(place)
+        return self._ready(places)
+
+    def unbuilt(self) -> list[Block]:
+        """Return the coarser shards that can be made now and are not there yet."""
+        return self._ready(self.journal.blocks)
+
+    def _ready(self, places: Iterable[Block]) -> list[Block]:
+        parents = {parent: None for place in places if (parent := self.layout.parent(place)) is not None}
+        return [p for p in parents if p not in self.journal.blocks and self._complete(p)]
+
+    def _complete(self, parent: Block) -> bool:
+        return all(child in self.journal.blocks for child in self.layout.children(parent))
 
     def note(self, name: str, value: Any) -> None:
         """Keep something beside the provenance, in the store's attribute "microsr".
@@ -179,19 +193,20 @@ class ZarrSink:
         self._live = True
 
     def _build_coarser(self, place: Block) -> None:
-        preview = self._live and time.monotonic() - self._previewed > PREVIEW_SECONDS
-        if preview:
-            self._previewed = time.monotonic()
-        complete = True
-        while (parent := self.layout.parent(place)) is not None:
-            complete = complete and all(
-                child in self.journal.blocks for child in self.layout.children(parent)
-            )
-            if not complete and not preview:
-                return
+        while (parent := self.layout.parent(place)) is not None and self._complete(parent):
             self.store.write_coarser(parent)
-            if complete:
-                self.journal.add([parent])
+            self.journal.add([parent])
+            place = parent
+        self._preview(place)
+
+    def _preview(self, place: Block) -> None:
+        """Fill the coarser shards above, which are not complete yet, now and then for a viewer."""
+        if not self._live or time.monotonic() - self._previewed <= PREVIEW_SECONDS:
+            return
+        self._previewed = time.monotonic()
+        while (parent := self.layout.parent(place)) is not None:
+            if not self._complete(parent):
+                self.store.write_coarser(parent)
             place = parent
 
     def finish(self) -> Path:
@@ -208,6 +223,7 @@ class ZarrSink:
                     self.store.write_coarser(place)
                     self.journal.add([place])
             self.close()
+            self._sweep()
             (self.partial / JOURNAL).unlink()
             (self.partial / LOCK).unlink(missing_ok=True)
             if self.path.exists():
@@ -219,10 +235,68 @@ class ZarrSink:
                 self.partial.rename(self.path)
         return self.path
 
+    def _sweep(self) -> None:
+        """Remove the temporary files of killed writes: the finished store must not hold any."""
+        for leftover in self.partial.rglob("*.partial"):
+            leftover.unlink(missing_ok=True)
+
     def close(self) -> None:
         """Release the store; what is written stays and can be resumed."""
         self.journal.close()
         self._lock.release()
+
+
+class ShardWriter:
+    """The sink of a worker: it writes shards, and the journal elsewhere says which are wanted.
+
+    A worker that was given up, or cut off from the others, may go on for a while: what it writes after the
+    store is finished, or begun anew with other settings, is dropped.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The unfinished store.
+    layout : Layout
+        Of the result.
+    header : dict
+        Of the journal.
+    """
+
+    def __init__(self, folder: Path, layout: Layout, header: dict[str, Any]) -> None:
+        self._folder, self._layout, self._header = folder, layout, header
+        self._store: Store | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ShardWriter, (self._folder, self._layout, self._header)
+
+    def holds(self, tile: Tile) -> bool:
+        """Return False: a worker is only sent what is missing."""
+        return False
+
+    def write(self, tile: Tile, block: NDArray[Any]) -> None:
+        """Write one tile's shard.
+
+        Raises
+        ------
+        OutputError
+            If it cannot be written.
+        """
+        with writing(self._folder):
+            if (store := self._wanted()) is not None:
+                store.write((0, tile.plane, tile.row, tile.col), block)
+
+    def write_coarser(self, place: Block) -> None:
+        """Make a coarser shard, likewise."""
+        with writing(self._folder):
+            if (store := self._wanted()) is not None:
+                store.write_coarser(place)
+
+    def _wanted(self) -> Store | None:
+        if read_header(self._folder / JOURNAL) != self._header:
+            return None
+        if self._store is None:
+            self._store = Store(self._folder, self._layout)
+        return self._store
 
 
 def _empty(folder: Path) -> None:

@@ -1,13 +1,13 @@
 """Super-resolve an image of any size: what a user can ask for, and the function that does it."""
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from napari_microsr.core.cluster import connect, run_on_cluster
+from napari_microsr.core.cluster import connect
 from napari_microsr.core.image import ImageSource, open_image
 from napari_microsr.core.job import Job
 from napari_microsr.core.output import StorePath, check_output
@@ -53,7 +53,7 @@ class UpscaleJob(Job):
     noise: float | None = Field(default=None, ge=0, le=1)
     """Noise of the image for a conditioned model, a share of its intensity range; empty estimates it."""
     cluster: str | None = None
-    """Spread the tiles over a dask cluster: tcp://HOST:PORT, or local:N for N processes here."""
+    """Spread the tiles over a dask cluster: tcp://HOST:PORT, its scheduler file, or local:N processes here."""
     restart: bool = False
     """Replace a finished or unfinished result of that name instead of resuming it."""
 
@@ -130,6 +130,7 @@ def upscale(
     from napari_microsr.core.runner import run_tiles
     from napari_microsr.superres.evidence import note_evidence
     from napari_microsr.superres.run import prepare
+    from napari_microsr.superres.shards import distribute
 
     progress = progress or SilentProgress()
     for output in job.outputs:
@@ -147,25 +148,7 @@ def upscale(
             process = stack.enter_context(run.process(progress))
             run_tiles(run.source, run.plan, process, sinks, progress, batches)
         else:
-            _distribute(run, sinks, batches, progress, client)
+            distribute(run, sinks, batches, progress, client)
         progress.advance("measuring evidence", 0, 1)
         note_evidence(run, sinks, progress)
         return tuple(sink.finish() for sink in sinks)
-
-
-def _distribute(
-    run: "UpscaleRun",
-    sinks: "tuple[ZarrSink, ...]",
-    batches: list[range],
-    progress: Progress,
-    client: Any,
-) -> None:
-    from napari_microsr.core.runner import missing
-
-    def finished(group: Sequence[range]) -> None:
-        tiles = [run.plan.tile(index) for batch in group for index in batch]
-        for sink in sinks:
-            sink.adopt(tiles)
-
-    todo = missing(batches, run.plan, sinks)
-    run_on_cluster(client, run.compute_shards, todo, finished, progress)

@@ -7,15 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from napari_microsr.core.device import Device, resolve
 from napari_microsr.core.image import ImageSource
-from napari_microsr.core.ome_zarr import Layout, Store
-from napari_microsr.core.progress import Progress, SilentProgress
-from napari_microsr.core.runner import run_tiles
+from napari_microsr.core.ome_zarr import Layout
+from napari_microsr.core.progress import Progress
 from napari_microsr.core.sink import ZarrSink
-from napari_microsr.core.tiles import Tile, TilePlan
+from napari_microsr.core.spread import ask
+from napari_microsr.core.tiles import TilePlan
 from napari_microsr.core.weights import ModelCard
 from napari_microsr.errors import InputError, JobError
 from napari_microsr.superres.ensemble import Other, expecting, find_other
@@ -166,38 +165,6 @@ class UpscaleRun:
         """Cards of all networks of the run."""
         return [self.card, *(other.card for other in self.others)]
 
-    def compute_shards(self, batches: Sequence[range]) -> list[str]:
-        """Compute some batches and write their shards: the work of one task on a cluster.
-
-        Returns
-        -------
-        list of str
-            Warnings for the user.
-        """
-        progress = SilentProgress()
-        folders = [path.with_name(path.name + ".partial") for path in self.job.outputs]
-        writers = [
-            ShardWriter(Store(folder, layout)) for folder, layout in zip(folders, self.layouts(), strict=True)
-        ]
-        with self.process(progress) as process:
-            run_tiles(self.source, self.plan, process, writers, progress, batches)
-        return progress.warnings
-
-
-class ShardWriter:
-    """The sink of a worker: it writes shards; the coordinator's journal knows which are wanted."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-
-    def holds(self, tile: Tile) -> bool:
-        """Return False: a worker is only sent what is missing."""
-        return False
-
-    def write(self, tile: Tile, block: NDArray[Any]) -> None:
-        """Write one tile's shard."""
-        self._store.write((0, tile.plane, tile.row, tile.col), block)
-
 
 def prepare(job: UpscaleJob, source: ImageSource, progress: Progress, client: Any = None) -> UpscaleRun:
     """Check that job, image, models and device go together and plan the tiles.
@@ -211,7 +178,7 @@ def prepare(job: UpscaleJob, source: ImageSource, progress: Progress, client: An
     check_channels(card, source)
     others = tuple(find_other(name, card, source, job.overlap_px) for name in job.compare_with)
     cards = [card, *(other.card for other in others)]
-    device = resolve(job.device) if client is None else client.submit(resolve, job.device).result()
+    device = resolve(job.device) if client is None else ask(client, resolve, job.device, progress)
     reduced = job.precision == "auto" and card.reduced_precision and device.reduced is not None
     progress.advance("measuring intensities", 0, 1)
     normalisation = measure(source, card.normalisation)
