@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_microsr.core.file_array import FileArray, FileImage
+from napari_microsr.core.file_series import names_series, read_series
 from napari_microsr.errors import InputError, MicroSRError
 
 READABLE = "TIFF (also OME-TIFF, SVS, NDPI), OME-Zarr, PNG, JPEG and WebP"
@@ -25,6 +26,8 @@ def read_file(path: Path) -> FileImage:
     try:
         if path.is_dir():
             return _zarr(path)
+        if names_series(path) and not path.exists():
+            return read_series(path)
         with path.open("rb") as file:
             start = file.read(16)
         if not start:

@@ -13,8 +13,21 @@ from napari_microsr.errors import OutputError
 
 
 def store_name(path: Path) -> Path:
-    """Return the path of an OME-Zarr store: one that is named otherwise gets the ending."""
-    return path if path.suffix == ".zarr" else path.with_name(path.name + ".ome.zarr")
+    """Return the path of an OME-Zarr store: one that is named otherwise gets the ending.
+
+    Inside another store, such as a plate's, a name has none.
+    """
+    return path if names_store(path) else path.with_name(path.name + ".ome.zarr")
+
+
+def names_store(path: Path) -> bool:
+    """Say whether a path is that of a store, or lies in one."""
+    return path.suffix == ".zarr" or inside_store(path)
+
+
+def inside_store(path: Path) -> bool:
+    """Say whether a path lies in a store, as the images of a plate do."""
+    return any(parent.suffix == ".zarr" for parent in path.parents)
 
 
 #: Field of a job whose output is a store.
@@ -40,7 +53,7 @@ def check_output(path: Path, *, restart: bool) -> None:
     ------
     OutputError
     """
-    if not path.name.endswith(".zarr"):
+    if not names_store(path):
         raise OutputError(
             f"The output {path} is not an OME-Zarr name.", "Give a name that ends in .ome.zarr."
         )

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
 
+from napari_microsr.core.file_series import names_series
 from napari_microsr.core.image import ImageSource, name_of, open_image
+from napari_microsr.core.output import inside_store
 from napari_microsr.errors import InputError
 
 #: What a folder is searched for.
@@ -101,7 +103,7 @@ def find_files(places: Sequence[str]) -> list[Path]:
     found: dict[Path, None] = {}
     for place in places:
         path = Path(place).expanduser().absolute()
-        if path.suffix == ".zarr" or path.is_file():
+        if path.suffix == ".zarr" or path.is_file() or inside_store(path) or names_series(path):
             files = [path]
         elif path.is_dir():
             files = [

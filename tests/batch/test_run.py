@@ -1,0 +1,211 @@
+"""A batch: every input once, failures beside the rest, a second start only does what is missing."""
+
+import csv
+import os
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+import yaozarrs
+import zarr
+
+from napari_microsr.batch.job import BatchJob
+from napari_microsr.batch.run import run_batch
+from napari_microsr.core.image import open_image
+from napari_microsr.core.progress import Cancelled, SilentProgress
+from napari_microsr.errors import InputError, JobError, OutputError
+from napari_microsr.superres.job import UpscaleJob, upscale
+
+SETTINGS = {"model": "bicubic", "device": "cpu"}
+
+
+def batch_of(inputs, output, **more):
+    return BatchJob(
+        **{"do": "upscale", "inputs": [str(inputs)], "output": output, "settings": SETTINGS} | more
+    )
+
+
+def files_of(folder):
+    return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def table(folder):
+    return list(csv.DictReader((folder / "summary.csv").read_text().splitlines()))
+
+
+def states(found):
+    return {state.key: state.state for state in found}
+
+
+def test_each_picture_gets_what_a_run_of_its_own_makes(slides, tmp_path):
+    found = run_batch(batch_of(slides, tmp_path / "run"))
+    assert [state.key for state in found] == ["a", "b2", "b10"]  # in number order
+    for state in found:
+        alone = tmp_path / "alone" / f"{state.key}.ome.zarr"
+        upscale(UpscaleJob(source=state.source, output=alone, **SETTINGS))
+        assert files_of(tmp_path / "run" / f"{state.key}.ome.zarr") == files_of(alone)
+
+
+def test_a_plate_becomes_a_plate_of_the_same_layout(plate, tmp_path):
+    path, pixels = plate
+    run_batch(batch_of(path, tmp_path / "run"))
+    result = tmp_path / "run" / "cells.ome.zarr"
+    yaozarrs.validate_zarr_store(str(result))
+    ours, theirs = (zarr.open_group(p, mode="r").attrs["ome"]["plate"] for p in (result, path))
+    for key in ("rows", "columns", "wells", "acquisitions"):
+        assert ours[key] == theirs[key]
+    assert zarr.open_group(result / "B/3", mode="r").attrs["ome"]["well"]["images"] == [
+        {"path": "0", "acquisition": 7},
+        {"path": "1", "acquisition": 7},
+    ]
+    for place, field in pixels.items():
+        image = open_image(result / place)
+        assert image.array.shape == (2, 46, 34)
+        assert image.placement.pixel_size_um == (0.325, 0.325)
+        # A fine pixel's centre lies a quarter of a coarse one before that of the first coarse one.
+        assert image.placement.translate[-2:] == pytest.approx((-0.1625, -0.1625))
+        # Bicubic magnification keeps the mean; the edges are what is repeated.
+        assert np.mean(image.array[:]) == pytest.approx(field.mean(), rel=0.02)
+
+
+def test_a_plate_may_be_given_its_place(plate, tmp_path):
+    run_batch(batch_of(plate[0], tmp_path / "run", plate=tmp_path / "fine.ome.zarr"))
+    yaozarrs.validate_zarr_store(str(tmp_path / "fine.ome.zarr"))
+    assert not (tmp_path / "run" / "cells.ome.zarr").exists()
+
+
+def test_one_failure_does_not_stop_the_rest(slides, tmp_path, noted):
+    (slides / "broken.tif").write_bytes(b"II*\0 and then nothing")
+    found = run_batch(batch_of(slides, tmp_path / "run"))
+    assert states(found) == {"a": "done", "b2": "done", "b10": "done", "broken": "failed"}
+    failed = next(state for state in found if state.state == "failed")
+    assert "broken.tif" in failed.error
+    assert failed.remedy
+    rows = table(tmp_path / "run")
+    assert {row["input"]: row["state"] for row in rows} == states(found)
+    # Mended, it alone is done.
+    (slides / "broken.tif").write_bytes((slides / "a.tif").read_bytes())
+    before = len(noted(tmp_path / "run"))
+    assert set(states(run_batch(batch_of(slides, tmp_path / "run"))).values()) == {"done"}
+    assert {line["key"] for line in noted(tmp_path / "run")[before:]} == {"broken"}
+
+
+def test_a_second_start_does_what_is_missing_or_changed(slides, tmp_path, noted):
+    batch, run = batch_of(slides, tmp_path / "run"), tmp_path / "run"
+    run_batch(batch)
+    lines = len(noted(run))
+    run_batch(batch)
+    assert len(noted(run)) == lines
+    (run / "a.ome.zarr").rename(tmp_path / "moved.ome.zarr")
+    tifffile.imwrite(slides / "b2.tif", np.zeros((9, 9, 3), np.uint8), photometric="rgb")
+    run_batch(batch)
+    assert {line["key"] for line in noted(run)[lines:]} == {"a", "b2"}
+    assert open_image(run / "b2.ome.zarr").height == 18
+    assert files_of(run / "a.ome.zarr") == files_of(tmp_path / "moved.ome.zarr")
+    # Other settings: all are done again.
+    lines = len(noted(run))
+    run_batch(batch_of(slides, run, settings={**SETTINGS, "residual": True}))
+    assert {line["key"] for line in noted(run)[lines:]} == {"a", "b2", "b10"}
+    assert (run / "a.residual.ome.zarr").is_dir()
+
+
+def test_a_result_that_was_not_noted_any_more_counts(slides, tmp_path, noted):
+    batch, run = batch_of(slides, tmp_path / "run"), tmp_path / "run"
+    run_batch(batch)
+    lines = (run / "manifest.jsonl").read_bytes().splitlines(keepends=True)
+    (run / "manifest.jsonl").write_bytes(b"".join(lines[:-1]) + lines[-1][:20])  # killed in the write
+    written = os.stat(run / "b10.ome.zarr" / "zarr.json").st_mtime_ns
+    assert set(states(run_batch(batch)).values()) == {"done"}
+    assert os.stat(run / "b10.ome.zarr" / "zarr.json").st_mtime_ns == written
+
+
+def test_a_cancel_keeps_what_is_done_and_the_next_start_goes_on(slides, tmp_path, noted):
+    class Cancelling(SilentProgress):
+        def advance(self, label, done, total):
+            if done == 1:
+                raise Cancelled
+
+    batch, run = batch_of(slides, tmp_path / "run"), tmp_path / "run"
+    with pytest.raises(Cancelled):
+        run_batch(batch, Cancelling())
+    last = {line["key"]: line["state"] for line in noted(run)}
+    assert last == {"a": "done", "b2": "cancelled"}
+    rows = {row["input"]: row["state"] for row in table(run)}
+    assert rows == {"a": "done", "b2": "cancelled", "b10": "waiting"}
+    assert set(states(run_batch(batch)).values()) == {"done"}
+
+
+def test_a_foreign_result_is_not_replaced(slides, tmp_path):
+    (tmp_path / "run" / "a.ome.zarr").mkdir(parents=True)
+    found = states(run_batch(batch_of(slides, tmp_path / "run")))
+    assert found == {"a": "failed", "b2": "done", "b10": "done"}
+    assert list((tmp_path / "run" / "a.ome.zarr").iterdir()) == []
+
+
+def test_who_watches_sees_every_state(slides, tmp_path):
+    seen = []
+    run_batch(batch_of(slides, tmp_path / "run"), watch=lambda state: seen.append((state.key, state.state)))
+    assert seen[:3] == [("a", "waiting"), ("b2", "waiting"), ("b10", "waiting")]
+    of_one = [state for key, state in seen if key == "b2"]
+    assert of_one[0] == "waiting"
+    assert of_one[-1] == "done"
+    assert "running" in of_one
+
+
+def test_the_saved_settings_run_the_same_batch(slides, tmp_path, noted):
+    run_batch(batch_of(slides, tmp_path / "run"))
+    saved = yaml.safe_load((tmp_path / "run" / "batch.yaml").read_text())
+    assert saved.pop("task") == "batch"
+    lines = len(noted(tmp_path / "run"))
+    run_batch(BatchJob.parse(saved))
+    assert len(noted(tmp_path / "run")) == lines
+
+
+def test_a_folder_in_use_is_refused(slides, tmp_path):
+    from filelock import FileLock
+
+    (tmp_path / "run").mkdir()
+    with FileLock(tmp_path / "run" / "microsr.lock"), pytest.raises(OutputError, match="run"):
+        run_batch(batch_of(slides, tmp_path / "run"))
+
+
+@pytest.mark.parametrize(
+    ("more", "error"),
+    [
+        ({"inputs": ["no-such-folder/*.tif"]}, InputError),
+        ({"settings": {"nonsense": 1}}, JobError),
+        ({"pattern": "nonsense"}, JobError),
+        ({"plate": "x.ome.zarr"}, JobError),
+        ({"overviews": ["a.tif"]}, JobError),
+    ],
+)
+def test_wrong_settings_say_so(slides, tmp_path, more, error):
+    with pytest.raises(error):
+        run_batch(batch_of(slides, tmp_path / "run").model_copy(update=more))
+
+
+@pytest.mark.parametrize("path", ["../../out", "A/../../x", "A", "A/1/2", "/etc/x"])
+def test_a_plate_cannot_write_outside_itself(plate, tmp_path, path):
+    group = zarr.open_group(plate[0], mode="r+")
+    ome = group.attrs["ome"]
+    ome["plate"]["wells"][0]["path"] = path
+    group.attrs["ome"] = ome
+    before = {p for p in tmp_path.parent.rglob("*") if "run" not in p.parts}
+    with pytest.raises(InputError):
+        run_batch(batch_of(plate[0], tmp_path / "run"))
+    assert {p for p in tmp_path.parent.rglob("*") if "run" not in p.parts} == before
+
+
+def test_a_missing_field_fails_alone(plate, tmp_path):
+    import shutil
+
+    shutil.rmtree(plate[0] / "A/1/1")
+    found = states(run_batch(batch_of(plate[0], tmp_path / "run")))
+    assert found.pop("cells/A/1/1") == "failed"
+    assert set(found.values()) == {"done"}
+    result = tmp_path / "run" / "cells.ome.zarr"
+    yaozarrs.validate_zarr_store(str(result))
+    assert zarr.open_group(result / "A/1", mode="r").attrs["ome"]["well"]["images"] == [
+        {"path": "0", "acquisition": 7}
+    ]
