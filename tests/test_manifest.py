@@ -25,6 +25,7 @@ def test_every_command_can_be_imported(manifest):
         "Register",
         "Localise",
         "Evaluate",
+        "Train",
     ]
 
 
@@ -43,7 +44,8 @@ def test_the_link_at_the_top_is_the_shipped_manifest(manifest):
 def test_the_widget_module_loads_neither_torch_nor_zarr():
     code = (
         "import sys; import napari_microsr.widgets.upscale, napari_microsr.widgets.samples,"
-        "napari_microsr.widgets.localise, napari_microsr.widgets.register, napari_microsr.widgets.evaluate;"
+        "napari_microsr.widgets.localise, napari_microsr.widgets.register, napari_microsr.widgets.evaluate,"
+        "napari_microsr.widgets.train;"
         "print(*[m for m in ('torch', 'zarr', 'lightning', 'skimage.metrics') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

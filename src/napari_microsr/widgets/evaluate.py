@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from qtpy.QtCore import QEvent, Qt
-from qtpy.QtWidgets import QFrame, QScrollArea, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent
+from qtpy.QtWidgets import QTabWidget, QVBoxLayout, QWidget
 
 from napari_microsr.superres.evaluate_job import EvaluateJob, Evaluation, evaluate
 from napari_microsr.widgets.evaluate_figures import CurvesTab, FiguresTab
@@ -14,6 +14,7 @@ from napari_microsr.widgets.evaluate_profile import ProfileTab
 from napari_microsr.widgets.evaluate_zoom import ZoomTab
 from napari_microsr.widgets.job_widget import JobWidget
 from napari_microsr.widgets.layers import as_file, file_of, source_from_layer, unchanged_file
+from napari_microsr.widgets.scrolled import scrolled
 from napari_microsr.widgets.task import Task
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class EvaluateWidget(JobWidget):
             (self.profile, "Profile"),
             (self.zoom, "Zoom"),
         ):
-            self.tabs.addTab(_scrolled(tab), name)
+            self.tabs.addTab(scrolled(tab), name)
         for tab in (self.figures, self.curves, self.profile):
             tab.failed.connect(self.say)
         for tab in (self.profile, self.zoom):
@@ -135,12 +136,3 @@ class EvaluateWidget(JobWidget):
         given = self.choice.input_box.layer is not None
         for name in ("degrade", "factor"):
             self.form.editors[name].setEnabled(not given)
-
-
-def _scrolled(tab: QWidget) -> QScrollArea:
-    scroll = QScrollArea()
-    scroll.setWidgetResizable(True)
-    scroll.setFrameShape(QFrame.Shape.NoFrame)
-    scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-    scroll.setWidget(tab)
-    return scroll

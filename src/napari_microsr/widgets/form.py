@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal, get_args, get_origin
 
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
@@ -16,11 +17,10 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_microsr.core.job import Job
-
 _UNITS = {"px": "px", "um": "µm", "nm": "nm", "deg": "°", "e": "e⁻"}
-_ACRONYMS = {"psf": "PSF", "em": "EM", "qe": "QE"}
+_ACRONYMS = {"psf": "PSF", "em": "EM", "qe": "QE", "ssim": "SSIM", "tv": "TV", "ema": "EMA"}
 AUTO = "auto"
+DECIMALS = 4
 
 
 class OptionalSpinBox(QSpinBox):
@@ -69,11 +69,18 @@ class NumberBox(QDoubleSpinBox):
     def __init__(self, smallest: float, largest: float, *, optional: bool) -> None:
         super().__init__()
         self._optional = optional
-        self.setDecimals(4)
+        self.setDecimals(DECIMALS)
         self.setRange(smallest, largest)
         self.setStepType(QDoubleSpinBox.StepType.AdaptiveDecimalStepType)
         if optional:
             self.setSpecialValueText(AUTO)
+
+    def stepBy(self, steps: int) -> None:  # noqa: N802 - Qt's name
+        """Go in steps of the number's size; from 0, of a size that can be seen."""
+        if self.value() == 0:
+            self.setValue(steps * 10.0**-DECIMALS)
+        else:
+            super().stepBy(steps)
 
     def textFromValue(self, value: float) -> str:  # noqa: N802 - Qt's name
         """Leave out the zeros at the end."""
@@ -159,8 +166,8 @@ class JobForm(QWidget):
 
     Parameters
     ----------
-    job : type of Job
-        The class.
+    job : type of BaseModel
+        The class, most often a Job.
     fields : tuple of str
         Which of its fields, in this order.
     choices : dict
@@ -172,7 +179,11 @@ class JobForm(QWidget):
     changed = Signal()
 
     def __init__(
-        self, job: type[Job], fields: tuple[str, ...], choices: dict[str, tuple[str, ...]], labels: "Labels"
+        self,
+        job: type[BaseModel],
+        fields: tuple[str, ...],
+        choices: dict[str, tuple[str, ...]],
+        labels: "Labels",
     ) -> None:
         super().__init__()
         self._job = job

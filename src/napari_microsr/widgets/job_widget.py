@@ -6,15 +6,7 @@ from typing import Any
 from napari.utils.notifications import notification_manager, show_error, show_info
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import (
-    QFrame,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QScrollArea,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_microsr.core.job import Job
@@ -22,6 +14,7 @@ from napari_microsr.errors import MicroSRError
 from napari_microsr.widgets.command import command_line
 from napari_microsr.widgets.form import JobForm, Labels, tooltip
 from napari_microsr.widgets.run_bar import RunBar
+from napari_microsr.widgets.scrolled import scrolled
 from napari_microsr.widgets.settings import load_settings, save_settings
 from napari_microsr.widgets.task import Task
 
@@ -64,14 +57,9 @@ class JobWidget(QWidget):
         self.collapsible.addWidget(self.advanced)
         self.body.addWidget(self.collapsible)
         self.body.addStretch(1)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QFrame.Shape.NoFrame)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        scroll.setWidget(content)
         outer = QVBoxLayout(self)
         outer.setContentsMargins(6, 6, 6, 6)
-        outer.addWidget(self.frame(scroll), 1)
+        outer.addWidget(self.frame(scrolled(content)), 1)
         self._add_controls(outer)
         self.restore(load_settings(self.job_class.task))
 
@@ -149,7 +137,7 @@ class JobWidget(QWidget):
             self.say(str(error))
             return
         save_settings(self.job_class.task, self.settings())
-        self.start(f"{self.title}: {getattr(job, 'output', '')}", work)
+        self.start(f"{self.title}: {getattr(job, 'output', '') or getattr(job, 'name', '')}", work)
 
     def start(self, title: str, work: Callable[[Task], Any]) -> None:
         """Do work in the background, with the bar and the button of this panel.

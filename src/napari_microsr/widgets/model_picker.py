@@ -62,6 +62,18 @@ class ModelPicker(QWidget):
                 return
         self.box.setCurrentIndex(max(self.box.findData(model), 0))
 
+    def refresh(self) -> None:
+        """Look again for what is installed; the choice stays where it is still there."""
+        chosen = self.get()
+        self.box.blockSignals(True)
+        self.box.clear()
+        self._cards.clear()
+        self.fault = ""
+        self._fill()
+        self.box.blockSignals(False)
+        self.put(chosen)
+        self._show()
+
     @property
     def card(self) -> ModelCard | None:
         """The card of the chosen model."""
