@@ -96,6 +96,23 @@ def test_a_mirrored_camera_is_found_and_said(slide):
     assert known.status != "placed"
 
 
+def test_a_field_that_fits_mirrored_and_almost_as_it_is_is_left_to_a_person(slide):
+    region = slide.view.image[700:900, 780:1020].astype(float)
+    other = slide.view.image[1000:1200, 780:1020].astype(float)
+    picture = np.full((460, 760, 3), 235, np.uint8)
+    picture[130:330, 60:300] = region[:, ::-1]
+    field = source(
+        ndimage.zoom(region, (4, 4, 1), order=3, mode="nearest", grid_mode=True).clip(0, 255).astype(np.uint8)
+    )
+    alone = place(Field.prepare(field, 0.15), Overview.prepare(source(picture), 0.6))
+    assert (alone.status, parts(alone.matrix_yx).mirrored) == ("placed", True)
+    picture[130:330, 440:680] = 0.45 * region + 0.55 * other
+    both = place(Field.prepare(field, 0.15), Overview.prepare(source(picture), 0.6))
+    assert both.status == "uncertain"
+    assert "mirrored" in both.reason
+    assert parts(both.matrix_yx).mirrored  # the better of the two
+
+
 def test_a_field_that_reaches_over_the_edge_is_placed_by_the_part_that_lies_on_it(slide):
     cut = 700
     part = slide.view.columns(cut, slide.view.image.shape[1])
@@ -106,6 +123,20 @@ def test_a_field_that_reaches_over_the_edge_is_placed_by_the_part_that_lies_on_i
     found = place(Field.prepare(source(view.image), 0.15), overview)
     truth = view.on(part)
     assert apply(truth, corners(SHAPE))[:, 1].min() < -50
+    assert found.status == "placed"
+    assert error_px(found, truth) < 0.4
+
+
+@pytest.mark.parametrize("seed", [6, 7, 8])
+def test_a_third_of_a_field_on_the_overview_is_enough_without_opencv(slide, no_opencv, seed):
+    cut = 700
+    part = slide.view.columns(cut, slide.view.image.shape[1])
+    wanted = Conditions(SIXTEEN, shape_yx=SHAPE, light=mild, max_rotation_deg=5, min_tissue=0.2)
+    centre = cut * 0.6 / 0.5 - 25  # 50 of 228 specimen pixels of its width lie off its middle
+    view = take_field(slide.specimen, wanted, np.random.default_rng(seed), (600, centre, 1700, centre))
+    found = place(Field.prepare(source(view.image), 0.15), Overview.prepare(source(part.image), 0.6))
+    truth = view.on(part)
+    assert apply(truth, (np.array(SHAPE) - 1.0) / 2)[1] < 0
     assert found.status == "placed"
     assert error_px(found, truth) < 0.4
 

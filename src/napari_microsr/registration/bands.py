@@ -1,6 +1,7 @@
 """What a picture carries: optical density or emitted light, shrunk by averaging, its middle frequencies."""
 
 from dataclasses import dataclass
+from math import ceil, log2
 from typing import Any, Literal
 
 import numpy as np
@@ -10,11 +11,14 @@ from scipy import ndimage
 from napari_microsr.core.image import ImageSource
 
 Array = NDArray[np.float32]
+Measured = NDArray[np.float64]
 Contrast = Literal["absorption", "fluorescence"]
 
 # Light of a fully absorbing pixel, as a share of white: keeps the logarithm of black finite.
 _STRAY = 8 / 255
 _SAMPLED = 500_000
+# Share of the camera's range that bright field uses at least.
+_EXPOSED = 0.25
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,8 +79,9 @@ class Tone:
 def measure_tone(source: ImageSource, contrast: Literal["auto", "absorption", "fluorescence"]) -> Tone | None:
     """Measure the range of an image on a sample of it, and guess its contrast where that is "auto".
 
-    Bright field is known by its background: most of the picture is nearer to white than to black. The black
-    of colours is 0, since a sample of a slide that is mostly glass can hold nothing dark.
+    Bright field is known by its background: most of the picture is nearer to white than to black. A slide
+    that is mostly glass can hold nothing dark, and a lamp can light its middle more: the black of colours is
+    0, and grey glass is known by being bright, also against what the camera can count.
 
     Returns
     -------
@@ -95,12 +100,30 @@ def measure_tone(source: ImageSource, contrast: Literal["auto", "absorption", "f
         return None
     white = np.where(white > black, white, black + 1)
     if contrast == "auto":
-        least = np.zeros_like(black) if source.rgb else black
-        position = float(np.mean((middle - least) / (white - least)))
-        contrast = "absorption" if position > (0.25 if source.rgb else 0.5) else "fluorescence"
+        lit = (
+            _is_lit_colour(middle, white) if source.rgb else _is_lit_grey(black, middle, white, source.dtype)
+        )
+        contrast = "absorption" if lit else "fluorescence"
     if source.rgb and source.dtype == np.uint8 and contrast == "absorption":
         white = np.full_like(white, 255)
     return Tone(contrast, _column(black), _column(white))
+
+
+def _is_lit_colour(middle: Measured, white: Measured) -> bool:
+    return bool(np.mean(middle / white) > 0.25)
+
+
+def _is_lit_grey(black: Measured, middle: Measured, white: Measured, dtype: np.dtype[Any]) -> bool:
+    """Tell bright field from emitted light by the percentiles of the channels."""
+    position = float(np.mean((middle - black) / (white - black)))
+    # Emitted light can be little beside the camera's offset, in a picture that is all near to its white.
+    exposed = dtype.kind != "u" or float(white.max()) >= _EXPOSED * _full_scale(float(white.max()), dtype)
+    return position > 0.6 or (exposed and (position > 0.5 or float(np.mean(middle / white)) > 0.7))
+
+
+def _full_scale(white: float, dtype: np.dtype[Any]) -> float:
+    """Return the largest number of the camera: of 8 bits, or as many as are in use but at least 12."""
+    return 255.0 if dtype.itemsize == 1 else float(2 ** max(12, ceil(log2(white + 1))) - 1)
 
 
 def shrink(block: NDArray[Any], factor: int) -> Array:
@@ -144,6 +167,14 @@ def blurred(image: Array, sigma: float, weight: Array | None = None) -> Array:
     for _ in range(3):
         image = ndimage.uniform_filter(image, width, mode="reflect")
     return image
+
+
+def texture(density: Array) -> tuple[float, float]:
+    """Return the strength of the middle frequencies where there is most, and the fine ones' share of it."""
+    filled = np.where(np.isfinite(density), density, np.float32(0))
+    middle = np.abs(blurred(filled, 1.5) - blurred(filled, 5.0))
+    fine = np.abs(blurred(filled, 0.7) - blurred(filled, 1.5))
+    return float(np.percentile(middle, 90)), float(fine.mean() / max(float(middle.mean()), 1e-9))
 
 
 def _column(values: NDArray[np.float64]) -> Array:

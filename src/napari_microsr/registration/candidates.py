@@ -7,7 +7,7 @@ from math import ceil, sqrt
 import numpy as np
 
 from napari_microsr.registration import features
-from napari_microsr.registration.compare import Optics, Pose, compare, pair_at
+from napari_microsr.registration.compare import Optics, Pose, compare, pair_at, weighed
 from napari_microsr.registration.geometry import Matrix, parts
 from napari_microsr.registration.grid import search, search_level
 from napari_microsr.registration.picture import Picture
@@ -18,8 +18,8 @@ _FIELD_FEATURES = 700
 _TOLERANCE_PX = 2.5
 _GRID_CANDIDATES = 4
 # Dropped at each level: candidates that fall behind the best by so much of correlation, or correlate less
-# than any true one does, or are more than these.
-_BEHIND, _HOPELESS, _KEPT = 0.15, 0.25, 3
+# than any true one does, or are more than these. True ones had 0.83 or more, of fields far out of focus.
+_BEHIND, _HOPELESS, _KEPT = 0.15, 0.4, 3
 # Differences in sharpness tried, in overview pixels: from a field far out of focus to a soft overview.
 _BLURS_PX = -8.0, -6.0, -4.0, -2.0, 0.0, 1.0, 2.0, 3.0, 4.0
 # On the way down a placement need only stay within reach of the next level.
@@ -53,32 +53,41 @@ class Bounds:
         return self.ratio * (1 - self.scale_error) * 0.98, self.ratio * (1 + self.scale_error) * 1.02
 
 
-def from_features(
-    picture: Picture, overview: Overview, bounds: Bounds, mirrored: bool
-) -> tuple[Pose, int] | None:
-    """Guess a pose from features, with their number; None where too few agree or OpenCV is missing."""
-    if not features.available():
-        return None
-    factor = picture.factor_near(overview.base / bounds.ratio)
-    density = picture.level(factor)
-    flip = np.eye(3)
-    if mirrored:
-        density = density[:, ::-1]
-        flip[1, 1], flip[1, 2] = -1, density.shape[1] * factor - 1
-    guessed = features.guess(
-        features.detect(density, factor, _FIELD_FEATURES),
-        overview.features,
-        tolerance=_TOLERANCE_PX * overview.base,
-        scales=bounds.scales,
-        rotations_deg=bounds.rotations_deg,
-    )
-    return None if guessed is None else (Pose(guessed[0] @ flip), guessed[1])
+class Guesser:
+    """Guesses poses from features; field and overview are matched once, whatever the bounds."""
+
+    def __init__(self, overview: Overview) -> None:
+        self.overview = overview
+        self._matches: dict[tuple[Picture, int, bool], features.Matches] = {}
+
+    def pose(self, picture: Picture, bounds: Bounds, mirrored: bool) -> tuple[Pose, int] | None:
+        """Guess a pose and say how many features agree; None where too few do or OpenCV is missing."""
+        if not features.available():
+            return None
+        factor = picture.factor_near(self.overview.base / bounds.ratio)
+        flip = np.diag([1.0, -1.0 if mirrored else 1.0, 1.0])
+        flip[1, 2] = picture.level_shape(factor)[1] * factor - 1 if mirrored else 0
+        key = picture, factor, mirrored
+        if key not in self._matches:
+            density = picture.level(factor)[:, :: -1 if mirrored else 1]
+            found = features.detect(density, factor, _FIELD_FEATURES)
+            self._matches[key] = features.match(found, self.overview.features)
+        guessed = features.guess(
+            self._matches[key],
+            tolerance=_TOLERANCE_PX * self.overview.base,
+            scales=bounds.scales,
+            rotations_deg=bounds.rotations_deg,
+        )
+        return None if guessed is None else (Pose(guessed[0] @ flip), guessed[1])
 
 
 def from_grid(
     picture: Picture, overview: Overview, bounds: Bounds, mirrored: bool, check: Callable[[], None]
 ) -> tuple[list[Pose], int]:
-    """Find the best poses of a search over all angles and scales, and the level it was done at."""
+    """Find the best poses of a search over all angles and scales, and the level it was done at.
+
+    Features find fields that lie beside the overview for the most part; without them the search does.
+    """
     assert overview.picture is not None
     level = search_level(picture.shape_yx, overview.shape_yx, bounds.ratio, overview.base)
     found = search(
@@ -88,6 +97,7 @@ def from_grid(
         bounds.scales,
         bounds.rotations_deg,
         mirrored,
+        not features.available(),
         _GRID_CANDIDATES,
         check,
     )
@@ -119,9 +129,9 @@ def descend(
         for pose in poses:
             pair = pair_at(picture, overview.picture, pose.matrix, level, pose.optics)
             walked = refine(pair, pose, "similarity", _STEPS, _REST_PX) if pair else None
-            if walked is not None and walked.score > _HOPELESS:
+            if walked is not None and weighed(walked.score, walked.overlap) > _HOPELESS:
                 better.append(walked)
-        better.sort(key=lambda pose: -pose.score)
+        better.sort(key=lambda pose: -weighed(pose.score, pose.overlap))
         poses = [pose for pose in better[:_KEPT] if pose.score > better[0].score - _BEHIND]
     if not poses:
         return None

@@ -6,7 +6,7 @@ overview outside the field weigh on neither.
 
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
-from math import ceil, hypot, sqrt
+from math import atanh, ceil, hypot, sqrt, tanh
 
 import numpy as np
 from numpy.typing import NDArray
@@ -235,6 +235,15 @@ def compare(pair: Pair, pose: Pose) -> Comparison | None:
         return None
     score = float((field[0] * overview[0]).sum() / mask.sum())
     return Comparison(field[0], overview[0], mask, score, share, field[1] / overview[1])
+
+
+def weighed(score: float, overlap: float) -> float:
+    """Return a correlation that can be compared with those of other overlaps.
+
+    Pictures with little in common correlate by chance. Fisher's transform of the correlation times the root
+    of the number of pixels has the same spread for all.
+    """
+    return tanh(atanh(min(score, 0.9999)) * sqrt(overlap))
 
 
 def _band(image: Array, widths: tuple[float, float], weight: Array | None) -> Array:

@@ -90,9 +90,25 @@ def detect(density: Array, factor: int, count: int) -> Features:
     return Features(points, rows[:, 2] * factor, np.concatenate([d for _, d in found]))
 
 
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """Features of a field with those that look like them.
+
+    Attributes
+    ----------
+    field, overview : complex128, (n,)
+        Where they are.
+    grown : float64, (n,)
+        Size on the overview over size in the field.
+    """
+
+    field: NDArray[np.complex128]
+    overview: NDArray[np.complex128]
+    grown: NDArray[np.float64]
+
+
 def guess(
-    field: Features,
-    overview: Features,
+    matches: Matches,
     *,
     tolerance: float,
     scales: tuple[float, float],
@@ -102,8 +118,8 @@ def guess(
 
     Parameters
     ----------
-    field, overview : Features
-        What to match.
+    matches : Matches
+        Of which some are right.
     tolerance : float
         Largest distance of a feature that agrees, in overview pixels.
     scales : tuple of float
@@ -118,7 +134,7 @@ def guess(
     inliers : int
         How many features agree; at least 3, else None is returned.
     """
-    p, q = _matched(field, overview, scales)
+    p, q = _of_size(matches, scales)
     if len(p) < 3:
         return None
     i, j = np.random.default_rng(0).integers(len(p), size=(2, _PAIRS))
@@ -143,12 +159,10 @@ def guess(
     return matrix, int(chosen.sum())
 
 
-def _matched(
-    field: Features, overview: Features, scales: tuple[float, float]
-) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+def match(field: Features, overview: Features) -> Matches:
     """Pair each field feature with its nearest in the overview, where that is clearly the nearest."""
     if not len(field.points) or len(overview.points) < 2:
-        return np.empty(0, complex), np.empty(0, complex)
+        return Matches(np.empty(0, complex), np.empty(0, complex), np.empty(0))
     first, clear = np.empty(len(field.points), int), np.empty(len(field.points), bool)
     chunk = max(1, _LIKENESS_NUMBERS // len(overview.points))
     for start in range(0, len(first), chunk):
@@ -159,9 +173,16 @@ def _matched(
         best = likeness[every, first[part]]
         likeness[every, first[part]] = -1
         clear[part] = (1 - best) < _RATIO**2 * (1 - likeness.max(axis=1))
-    grown = overview.sizes[first] / field.sizes
-    clear &= (grown > scales[0] / _SIZE_SLACK) & (grown < scales[1] * _SIZE_SLACK)
-    p, q = field.points[clear], overview.points[first[clear]]
+    found = first[clear]
+    return Matches(field.points[clear], overview.points[found], overview.sizes[found] / field.sizes[clear])
+
+
+def _of_size(
+    matches: Matches, scales: tuple[float, float]
+) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """Return the pairs whose sizes are as the scale asks for, each overview feature once."""
+    fits = (matches.grown > scales[0] / _SIZE_SLACK) & (matches.grown < scales[1] * _SIZE_SLACK)
+    p, q = matches.field[fits], matches.overview[fits]
     # One overview feature that draws many field features would vote as often.
     _, once = np.unique(q, return_index=True)
     return p[once], q[once]

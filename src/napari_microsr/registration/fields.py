@@ -11,7 +11,7 @@ from napari_microsr.registration.inputs import Input
 from napari_microsr.registration.job import RegisterOptions
 from napari_microsr.registration.objectives import Objective, learn
 from napari_microsr.registration.parallel import Crew, Shelf
-from napari_microsr.registration.place import Field, Prior, Search, place
+from napari_microsr.registration.place import SURE_SCORE, Field, Prior, Search, place
 from napari_microsr.registration.placement import FieldPlacement
 
 Report = Callable[[int, FieldPlacement], None]
@@ -20,8 +20,6 @@ Report = Callable[[int, FieldPlacement], None]
 #: was found without that knowledge must agree with it to be believed: by chance one in some thousand does.
 NARROW = {"max_rotation_deg": 3.0, "max_scale_error": 0.03}
 AGREES_DEG, AGREES_SCALE = 1.0, 0.01
-#: A field that lies whole on an overview and correlates so well is sought on no other.
-SURE_SCORE = 0.85
 #: Share of the fields of a magnification that must agree for a weak match at another angle to be chance.
 STEADY = 0.8
 CONTRADICTED = (

@@ -1,20 +1,20 @@
 """Search of all angles and scales by coarse correlation: slower than features, and content with less.
 
-Correlation by Fourier transform of the band-passed pictures. The overview's energy below the field is that
-of a disk of the same area, the same for every angle; it only ranks candidates, which refinement judges.
+The field is drawn at each scale and angle and correlated with the overview, over whose edge it may reach
+with up to two thirds where that is asked for, with a third where not. The places that look best are
+correlated exactly, which ranks them for the refinement.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
-from math import ceil, degrees, hypot, pi, sqrt
+from math import ceil, degrees, hypot, pi, prod, sqrt
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import fft, ndimage
 
-from napari_microsr.registration.bands import Array, blurred
+from napari_microsr.registration.bands import Array
+from napari_microsr.registration.correlation import HIGH_PX, Ground, Peak, band_passed, draw
 from napari_microsr.registration.geometry import Matrix, enlarging, similarity
 from napari_microsr.registration.picture import Picture
 
@@ -22,11 +22,15 @@ _WORKERS = 2
 _CHUNK_PX = 1_000_000
 _CORNER_STEP_PX = 2.0
 _SAME_ANGLE_DEG = 15
-_HIGH_PX = 5.0
 _OPTICS_PX = 1.9
-_LEAST_ENERGY = 0.15
+# Places of each kind that are correlated exactly.
+_RESCORED = 24
 # Shorter side of the field at the search level, and pixels of the overview there.
 _SHORT_PX, _FINE_SHORT_PX, _OVERVIEW_PX = 20, 28, 60_000
+
+#: Scale and angle in degrees; and a correlation, row and column with these.
+Turn = tuple[float, float]
+Place = tuple[float, int, int, float, float]
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ def search(
     scales: tuple[float, float],
     rotations_deg: tuple[float, float],
     mirrored: bool,
+    over_the_edge: bool,
     keep: int,
     check: Callable[[], None],
 ) -> list[Candidate]:
@@ -69,6 +74,8 @@ def search(
         Centre and half width of the allowed angles.
     mirrored : bool
         Search the mirrored field.
+    over_the_edge : bool
+        Search where most of the field lies beside the overview too.
     keep : int
         Most candidates returned, best first, no two alike.
     check : callable
@@ -77,99 +84,68 @@ def search(
     middle = sqrt(scales[0] * scales[1])
     factor = field.factor_near(level / middle)
     pitch = middle * factor / level
-    template = _band(field.level(factor), _OPTICS_PX / level / pitch, _HIGH_PX / pitch)
-    ground = _band(overview.level(level), 0.0, _HIGH_PX)
+    template = band_passed(field.level(factor), _OPTICS_PX / level / pitch, HIGH_PX / pitch)
     radius = hypot(*template.shape) / 2 * pitch * scales[1] / middle
-    poses = _poses(scales, rotations_deg, radius)
-    patch = 2 * ceil(radius) + 3
-    size = [fft.next_fast_len(n + patch, real=True) for n in ground.shape]
-    # Shifted by half a patch, so that a match is found where the patch's centre lies.
-    spectrum = fft.rfft2(np.pad(ground, ((patch // 2, 0), (patch // 2, 0))), size)
-    strength = _energy(ground, sqrt(template.size * pitch**2 / pi))
+    poses, both_ways = _poses(scales, rotations_deg, radius)
+    area_px = template.size * pitch**2
+    ground = Ground.lay(overview.level(level), ceil(radius) + 1, sqrt(area_px / pi), over_the_edge)
 
-    def best(some: list[tuple[float, float]]) -> list[tuple[float, int, int]]:
+    def drawn(some: Sequence[Turn]) -> Array:
+        pitches, angles = np.array(some).T * [[factor / level], [1.0]]
+        return draw(template, pitches, angles, mirrored, ground.reach)
+
+    def best(some: Sequence[Turn]) -> list[list[Peak]]:
         check()
-        pitches, angles = [s * factor / level for s, _ in some], [a for _, a in some]
-        patches = _turned(template, pitches, angles, mirrored, patch)
-        spectra = fft.fft(fft.rfft(patches, size[1], axis=2), size[0], axis=1)
-        matched = fft.irfft2(spectrum * spectra.conj(), size)
-        return [_peak(image[: ground.shape[0], : ground.shape[1]] * strength) for image in matched]
+        return ground.peaks(drawn(some), both_ways)
 
-    chunk = max(1, _CHUNK_PX // (size[0] * size[1]))
+    chunk = max(1, _CHUNK_PX // prod(ground.size))
     with ThreadPoolExecutor(_WORKERS) as pool:
         peaks = pool.map(best, [poses[k : k + chunk] for k in range(0, len(poses), chunk)])
-        found = [(*peak, *pose) for peak, pose in zip(chain.from_iterable(peaks), poses, strict=True)]
+        found = list(chain.from_iterable(peaks))
+    turns = (0.0, 180.0) if both_ways else (0.0,)
+    every = [(scale, angle + turn) for scale, angle in poses for turn in turns]
+    families: list[list[Place]] = [
+        [(*peak, *pose) for peak, pose in zip(family, every, strict=True)]
+        for family in zip(*found, strict=True)
+    ]
+    chosen = [place for family in families for place in _distinct(family, ground.reach / 3, _RESCORED)]
+    patches = drawn([place[3:] for place in chosen])
+    ranked = [
+        (ground.likeness(patch, *place[1:3]), *place[1:])
+        for patch, place in zip(patches, chosen, strict=True)
+    ]
     centre = ((field.shape_yx[0] - 1) / 2, (field.shape_yx[1] - 1) / 2)
     candidates = []
-    for score, y, x, scale, angle in _distinct(found, patch / 6, keep):
-        onto = enlarging(level) @ (y, x, 1.0)
+    for score, y, x, scale, angle in _distinct(ranked, ground.reach / 3, keep):
+        onto = enlarging(level) @ (*ground.from_picture(y, x), 1.0)
         matrix = similarity(scale, angle, centre=centre, onto=(onto[0], onto[1]), mirrored=mirrored)
         candidates.append(Candidate(matrix, score))
     return candidates
 
 
-def _peak(image: Array) -> tuple[float, int, int]:
-    y, x = np.unravel_index(int(image.argmax()), image.shape)
-    return float(image[y, x]), int(y), int(x)
-
-
 def _poses(
     scales: tuple[float, float], rotations_deg: tuple[float, float], radius: float
-) -> list[tuple[float, float]]:
-    """All (scale, angle), so close that the corner moves little between them."""
+) -> tuple[list[tuple[float, float]], bool]:
+    """All (scale, angle), so close that the corner moves little between them.
+
+    Where every angle is sought they are those of half a turn, and the second result is true: each stands for
+    the opposite one too.
+    """
     step = _CORNER_STEP_PX / radius
     count = ceil((scales[1] / scales[0] - 1) / step) + 1
     some = np.geomspace(scales[0], scales[1], count) if count > 1 else [sqrt(scales[0] * scales[1])]
     centre, half = rotations_deg
-    turns = 2 * ceil(half / degrees(step)) + 1
-    angles = centre + np.linspace(-half, half, turns, endpoint=half < 180)
-    return [(float(s), float(a)) for s in some for a in angles]
+    both_ways = half >= 180
+    if both_ways:
+        angles = centre + np.linspace(0, 180, ceil(180 / degrees(step)), endpoint=False)
+    else:
+        angles = centre + np.linspace(-half, half, 2 * ceil(half / degrees(step)) + 1)
+    return [(float(s), float(a)) for s in some for a in angles], both_ways
 
 
-def _turned(
-    template: Array, pitches: list[float], angles_deg: list[float], mirrored: bool, patch: int
-) -> NDArray[np.float32]:
-    """Draw the template at all scales and angles into patches; each has mean 0 in it and norm 1."""
-    centre = (np.array(template.shape) - 1) / 2
-    grid = np.mgrid[:patch, :patch] - patch // 2
-    places = np.empty((2, len(pitches), patch, patch))
-    for k, (pitch, angle) in enumerate(zip(pitches, angles_deg, strict=True)):
-        forward = similarity(pitch, angle, centre=(0, 0), onto=(0, 0), mirrored=mirrored)[:2, :2]
-        places[:, k] = np.einsum("ij,jhw->ihw", np.linalg.inv(forward), grid) + centre[:, None, None]
-    h, w = template.shape
-    inside = (places[0] >= 0) & (places[0] <= h - 1) & (places[1] >= 0) & (places[1] <= w - 1)
-    drawn = ndimage.map_coordinates(template, places, order=1, output=np.float32, mode="nearest") * inside
-    axes = (1, 2)
-    drawn -= inside * (drawn.sum(axes, keepdims=True) / np.maximum(inside.sum(axes, keepdims=True), 1))
-    drawn /= np.maximum(np.sqrt((drawn * drawn).sum(axes, keepdims=True)), 1e-9)
-    return np.asarray(drawn, np.float32)
-
-
-def _energy(ground: Array, radius: float) -> Array:
-    """One over the norm of the picture in a disk around each pixel."""
-    r = ceil(radius)
-    disk = np.hypot(*np.mgrid[-r : r + 1, -r : r + 1]) <= radius
-    size = [fft.next_fast_len(n + 2 * r + 1, real=True) for n in ground.shape]
-    product = fft.rfft2(ground * ground, size) * fft.rfft2(disk.astype(np.float32), size)
-    h, w = ground.shape
-    local = fft.irfft2(product, size)[r : r + h, r : r + w]
-    floor = _LEAST_ENERGY * max(float(np.percentile(local, 95)), 1e-9)
-    return np.asarray(1 / np.sqrt(np.maximum(local, floor)), np.float32)
-
-
-def _band(density: Array, low: float, high: float) -> Array:
-    known = np.isfinite(density)
-    weight = None if known.all() else known.astype(np.float32)
-    filled = np.where(known, density, np.float32(0))
-    band = blurred(filled, low, weight) - blurred(filled, high, weight)
-    return band if weight is None else band * weight
-
-
-def _distinct(
-    found: list[tuple[float, int, int, float, float]], apart_px: float, keep: int
-) -> list[tuple[float, int, int, float, float]]:
+def _distinct(found: list[Place], apart_px: float, keep: int) -> list[Place]:
     """Return the best (score, y, x, scale, angle), without those that lie where a better one does."""
-    chosen: list[tuple[float, int, int, float, float]] = []
+    chosen: list[Place] = []
     for one in sorted(found, reverse=True):
         if not any(
             hypot(one[1] - other[1], one[2] - other[2]) < apart_px

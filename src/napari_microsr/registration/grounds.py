@@ -142,8 +142,7 @@ class Ballot:
                 density = picture.level(factor)[:, :: -1 if mirrored else 1]
                 self._features[factor, mirrored] = features.detect(density, factor, VOTERS)
             guess = features.guess(
-                self._features[factor, mirrored],
-                overview.features,
+                features.match(self._features[factor, mirrored], overview.features),
                 tolerance=_TOLERANCE_PX * overview.base,
                 scales=Bounds(ratio, self.options.max_scale_error, (0.0, 180.0)).scales,
                 rotations_deg=(0.0, self.options.max_rotation_deg),

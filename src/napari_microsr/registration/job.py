@@ -1,11 +1,13 @@
 """Register fields onto an overview: what a user can ask for, and the function that does it."""
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from napari_microsr.core.cluster import connect
 from napari_microsr.core.image import ImageSource
 from napari_microsr.core.job import Job
 from napari_microsr.core.progress import Progress, SilentProgress
@@ -33,12 +35,14 @@ class RegisterOptions(Job):
     """How far the true ratio of pixel sizes may lie from the nominal one, as a share of it."""
     joint: bool = True
     """Solve all fields together: chains over middle magnifications, overlaps, and one angle per objective."""
+    cluster: str | None = None
+    """Spread the fields over a dask cluster: tcp://HOST:PORT, a scheduler file, or local:N here."""
 
 
 class RegisterJob(RegisterOptions):
     """Settings of a registration."""
 
-    execution_fields: ClassVar[frozenset[str]] = frozenset({"output"})
+    execution_fields: ClassVar[frozenset[str]] = frozenset({"output", "cluster"})
     after_cancel: ClassVar[str] = "the fields found so far are kept"
 
     overviews: list[str] = Field(min_length=1)
@@ -57,6 +61,7 @@ def register(
     progress: Progress | None = None,
     placed: "Callable[[FieldPlacement], None] | None" = None,
     previous: "Placements | None" = None,
+    client: Any = None,
 ) -> "Placements":
     """Find where fields lie on the overviews of a slide, and write the placements to `job.output`.
 
@@ -72,6 +77,8 @@ def register(
         Called in this thread with each field when it is searched, and again when other fields improve it.
     previous : Placements, optional
         An earlier result, such as the one that the output holds: its locked fields are kept as they are.
+    client : distributed.Client, optional
+        A dask cluster to use instead of `job.cluster`.
 
     Returns
     -------
@@ -88,4 +95,8 @@ def register(
     """
     from napari_microsr.registration.session import Session
 
-    return Session(job, overviews, fields, progress or SilentProgress(), placed, previous).run()
+    progress = progress or SilentProgress()
+    with contextlib.ExitStack() as stack:
+        if client is None and job.cluster is not None:
+            client = stack.enter_context(connect(job.cluster))
+        return Session(job, overviews, fields, progress, placed, previous, client).run()

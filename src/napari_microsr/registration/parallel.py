@@ -5,9 +5,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from threading import Event, Lock
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from napari_microsr.core.progress import Cancelled, Progress
+from napari_microsr.core.progress import Cancelled, Progress, SilentProgress
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -29,6 +29,9 @@ class Crew:
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
         self._stop = Event()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Crew, (SilentProgress(),)  # what a worker of a cluster sees of it
 
     def check(self) -> None:
         """Raise if the others have stopped. Called by the threads between their steps."""
@@ -90,6 +93,9 @@ class Shelf(Generic[Result]):
         self._make, self._room = make, most_bytes
         self._kept: OrderedDict[int, tuple[Result, int]] = OrderedDict()
         self._lock = Lock()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Shelf, (self._make, self._room)
 
     def __getitem__(self, number: int) -> Result:
         with self._lock:

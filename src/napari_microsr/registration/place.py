@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import product
 
 from napari_microsr.registration.candidates import (
     Bounds,
+    Guesser,
     descend,
     finest_level,
-    from_features,
     from_grid,
     ladder,
 )
@@ -22,6 +23,12 @@ from napari_microsr.registration.verdict import NOWHERE, examine, judge
 
 __all__ = ["USUAL_RATIOS", "Field", "Overview", "Prior", "Search", "place", "refine_from", "score_at"]
 
+MIRRORED_TOO = (
+    "The field fits at one place as it is and at another mirrored: look which is right, then correct or"
+    " confirm it."
+)
+#: From here on a placement is sure enough to look no further.
+SURE_SCORE = 0.85
 _SMALLEST_PX = 32
 # Share of a field that the overview must be able to cover.
 _LEAST_COVERED = 0.12
@@ -94,21 +101,29 @@ def place(
         Bad input gives the status "not_found" with its reason, never an error.
     """
     settings, prior = settings or Search(), prior or Prior()
-    ratios = _ratios(field, overview, prior)
-    best: FieldPlacement | None = None
-    for mirrored in (False, True) if prior.mirrored is None else (prior.mirrored,):
-        for searched in (False, True):
-            for ratio in ratios:
-                check()
-                found = _attempt(
-                    field, overview, settings, prior, ratio, check, mirrored=mirrored, searched=searched
-                )
-                if best is None or found.score > best.score:
-                    best = found
-                if best.status == "placed":
-                    return best
-    assert best is not None
-    return best if best.matrix_yx is not None else _explained(best, field, overview, settings, prior, ratios)
+    ratios, guesser = _ratios(field, overview, prior), Guesser(overview)
+
+    def of_hand(mirrored: bool) -> FieldPlacement:
+        best: FieldPlacement | None = None
+        for searched, ratio in product((False, True), ratios):
+            check()
+            found = _attempt(
+                field, guesser, settings, prior, ratio, check, mirrored=mirrored, searched=searched
+            )
+            if best is None or found.score > best.score:
+                best = found
+            if best.status == "placed":
+                break
+        assert best is not None
+        return best
+
+    if prior.mirrored is not None:
+        best = of_hand(prior.mirrored)
+    else:
+        best = of_hand(False)
+        if best.status != "placed" or best.score < SURE_SCORE:
+            best = _of_both(best, of_hand(True))
+    return best if best.matrix_yx is not None else _explained(best, field, guesser, settings, prior, ratios)
 
 
 def refine_from(
@@ -148,7 +163,7 @@ def _ratios(field: Field, overview: Overview, prior: Prior) -> tuple[float, ...]
 
 def _attempt(
     field: Field,
-    overview: Overview,
+    guesser: Guesser,
     settings: Search,
     prior: Prior,
     ratio: float,
@@ -158,6 +173,7 @@ def _attempt(
     searched: bool,
 ) -> FieldPlacement:
     """Place a field whose pixel is `ratio` overview pixels, by features or by the search of all angles."""
+    overview = guesser.overview
     problem, picture = _picture(field, overview, ratio)
     if picture is None:
         return _nowhere(field, problem)
@@ -165,10 +181,17 @@ def _attempt(
     if searched:
         (poses, level), inliers = from_grid(picture, overview, bounds, mirrored, check), 0
     else:
-        guessed = from_features(picture, overview, bounds, mirrored)
+        guessed = guesser.pose(picture, bounds, mirrored)
         poses, inliers, level = ([guessed[0]], guessed[1], overview.base) if guessed else ([], 0, 0)
     found = _walk(field, overview, picture, poses, level, inliers, settings.transform)
     return found or _nowhere(field, NOWHERE)
+
+
+def _of_both(plain: FieldPlacement, mirrored: FieldPlacement) -> FieldPlacement:
+    """Return the better of the two hands of a field, in doubt where both fit."""
+    fitting = [found for found in (plain, mirrored) if found.matrix_yx is not None]
+    best = max(fitting or (plain, mirrored), key=lambda found: found.score)
+    return best if len(fitting) < 2 else replace(best, status="uncertain", reason=MIRRORED_TOO)
 
 
 def _bounds(settings: Search, prior: Prior, ratio: float) -> Bounds:
@@ -178,7 +201,7 @@ def _bounds(settings: Search, prior: Prior, ratio: float) -> Bounds:
 def _explained(
     best: FieldPlacement,
     field: Field,
-    overview: Overview,
+    guesser: Guesser,
     settings: Search,
     prior: Prior,
     ratios: tuple[float, ...],
@@ -186,12 +209,11 @@ def _explained(
     """Give a field that was not found the reason, where the ratio of the pixel sizes is known."""
     if best.reason != NOWHERE or len(ratios) > 1:
         return best
-    _, picture = _picture(field, overview, ratios[0])
+    _, picture = _picture(field, guesser.overview, ratios[0])
     if picture is None:
         return best
-    return replace(
-        best, reason=explain(picture, overview, _bounds(settings, prior, ratios[0]), prior.mirrored)
-    )
+    bounds = _bounds(settings, prior, ratios[0])
+    return replace(best, reason=explain(picture, guesser, bounds, prior.mirrored))
 
 
 def _walk(

@@ -8,7 +8,7 @@ from typing import Literal
 
 from napari_microsr.core.image import ImageSource
 from napari_microsr.registration import features
-from napari_microsr.registration.bands import Contrast, Tone, measure_tone
+from napari_microsr.registration.bands import Contrast, Tone, measure_tone, texture
 from napari_microsr.registration.features import Features
 from napari_microsr.registration.picture import Picture, no_check
 
@@ -69,6 +69,12 @@ class Overview:
         density = self.picture.level(self.base)
         count = min(_MOST_FEATURES, density.size // _PX_PER_FEATURE)
         return features.detect(density, self.base, count)
+
+    @cached_property
+    def texture(self) -> tuple[float, float]:
+        """Strength of its texture and share of fine detail, see `bands.texture`."""
+        assert self.picture is not None
+        return texture(self.picture.level(self.base))
 
 
 @dataclass(eq=False)

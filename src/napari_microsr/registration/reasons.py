@@ -1,12 +1,9 @@
 """Why a field was not found, in a sentence that says what to do."""
 
-import numpy as np
-
-from napari_microsr.registration.bands import Array, blurred
-from napari_microsr.registration.candidates import Bounds, from_features
+from napari_microsr.registration.bands import texture
+from napari_microsr.registration.candidates import Bounds, Guesser
 from napari_microsr.registration.geometry import parts
 from napari_microsr.registration.picture import Picture
-from napari_microsr.registration.prepared import Overview
 from napari_microsr.registration.verdict import NOWHERE
 
 # Features that agree beyond doubt although nothing was found within the bounds.
@@ -16,28 +13,28 @@ _WIDE = 3.0
 _PLAIN, _SOFT = 0.25, 0.35
 
 
-def explain(picture: Picture, overview: Overview, bounds: Bounds, mirrored: bool | None) -> str:
+def explain(picture: Picture, guesser: Guesser, bounds: Bounds, mirrored: bool | None) -> str:
     """Say why no place was found.
 
     Parameters
     ----------
     picture : Picture
         The field.
-    overview : Overview
-        Where it was sought.
+    guesser : Guesser
+        Which sought its features on the overview.
     bounds : Bounds
         Within which.
     mirrored : bool or None
         The only handedness that was tried, None where both were.
     """
-    assert overview.picture is not None
-    own = _texture(picture.level(picture.factor_near(overview.base / bounds.ratio)))
-    theirs = _texture(overview.picture.level(overview.base))
+    overview = guesser.overview
+    own = texture(picture.level(picture.factor_near(overview.base / bounds.ratio)))
+    theirs = overview.texture
     if own[0] < _PLAIN * theirs[0]:
         return "There is too little texture in the field to recognise its place: take one with more tissue."
     wide = Bounds(bounds.ratio, 1 - 1 / _WIDE, (0.0, 180.0))
     for hand in (False, True):
-        guessed = from_features(picture, overview, wide, hand)
+        guessed = guesser.pose(picture, wide, hand)
         if guessed is None or guessed[1] < _SURE_INLIERS:
             continue
         found = parts(guessed[0].matrix)
@@ -57,11 +54,3 @@ def explain(picture: Picture, overview: Overview, bounds: Bounds, mirrored: bool
     if own[1] < _SOFT * theirs[1]:
         return "The field seems to be out of focus, too far to recognise its place: take it again."
     return NOWHERE
-
-
-def _texture(density: Array) -> tuple[float, float]:
-    """Return the strength of the middle frequencies where there is most, and the fine ones' share of it."""
-    filled = np.where(np.isfinite(density), density, np.float32(0))
-    middle = np.abs(blurred(filled, 1.5) - blurred(filled, 5.0))
-    fine = np.abs(blurred(filled, 0.7) - blurred(filled, 1.5))
-    return float(np.percentile(middle, 90)), float(fine.mean() / max(float(middle.mean()), 1e-9))

@@ -5,6 +5,7 @@ from dataclasses import replace
 from importlib import import_module
 from math import isfinite
 from pathlib import Path
+from typing import Any
 
 from napari_microsr.core.image import ImageSource
 from napari_microsr.core.output import writing
@@ -32,9 +33,10 @@ class Session:
         progress: Progress,
         placed: Callable[[FieldPlacement], None] | None,
         previous: Placements | None,
+        client: Any = None,
     ) -> None:
         self.job, self.progress, self.placed = job, progress, placed
-        self.crew = Crew(progress)
+        self.crew, self.client = Crew(progress), client
         self.previous = previous or _read_previous(job.output)
         slides = find_files(job.overviews) if overviews is None else []
         self.slides = from_files(slides, job.overview_um) if overviews is None else from_sources(
@@ -58,7 +60,7 @@ class Session:
         try:
             self._open_overviews()
             self._keep_locked()
-            finder = Finder(self.items, self.grounds, self.job, self.crew)
+            finder = self._finder()
             numbers = [number for number in range(len(self.items)) if number not in self.found]
             find_all(finder, numbers, self._take)
             if len(finder.broken) == len(self.items):
@@ -71,6 +73,15 @@ class Session:
             self._write(None, unfinished=True)
             raise Cancelled(f"cancelled; the fields found so far are in {self.job.output}.") from None
         return self._write(loop_um, unfinished=False)
+
+    def _finder(self) -> Finder:
+        if self.client is None:
+            return Finder(self.items, self.grounds, self.job, self.crew)
+        from napari_microsr.registration.cluster_crew import ClusterCrew
+
+        crew = ClusterCrew(self.progress, self.client, self.grounds)
+        crew.finder = Finder(self.items, self.grounds, self.job, crew)
+        return crew.finder
 
     def _open_overviews(self) -> None:
         faults: list[MicroSRError] = []

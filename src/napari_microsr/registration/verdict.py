@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from napari_microsr.registration.bend import bend
-from napari_microsr.registration.compare import Comparison, Pair, Pose
+from napari_microsr.registration.compare import Comparison, Pair, Pose, weighed
 from napari_microsr.registration.geometry import parts
 from napari_microsr.registration.placement import Status
 from napari_microsr.registration.refine import Transform, linearised, shift_basis
 
-#: Correlation from which a field is placed, and from which it is worth a person's look.
-PLACED_SCORE, UNCERTAIN_SCORE = 0.55, 0.4
+#: Correlation, weighed by the overlap, from which a field is placed, and is worth a person's look.
+PLACED_SCORE, UNCERTAIN_SCORE = 0.6, 0.5
 #: The same for its significance: the best of a million wrong places reaches 5 by chance.
 PLACED_SIGNIFICANCE, UNCERTAIN_SIGNIFICANCE = 6.5, 5.0
 PLACED_AGREEMENT, PLACED_INLIERS = 0.5, 12
@@ -118,14 +118,15 @@ def significance(comparison: Comparison) -> float:
 def judge(evidence: Evidence) -> tuple[Status, str]:
     """Return the verdict on a placement, and its reason."""
     supported = evidence.agreement >= PLACED_AGREEMENT or evidence.inliers >= PLACED_INLIERS
-    if evidence.score >= PLACED_SCORE and evidence.significance >= PLACED_SIGNIFICANCE and supported:
+    score = weighed(evidence.score, evidence.overlap)
+    if score >= PLACED_SCORE and evidence.significance >= PLACED_SIGNIFICANCE and supported:
         return "placed", ""
-    if evidence.score >= PLACED_SCORE and evidence.significance >= UNCERTAIN_SIGNIFICANCE:
+    if score >= PLACED_SCORE and evidence.significance >= UNCERTAIN_SIGNIFICANCE:
         return "uncertain", (
             "There is too little texture in the field to tell places apart: look whether it is right, then"
             " correct or confirm it."
         )
-    if evidence.score >= UNCERTAIN_SCORE and evidence.significance >= UNCERTAIN_SIGNIFICANCE:
+    if score >= UNCERTAIN_SCORE and evidence.significance >= UNCERTAIN_SIGNIFICANCE and supported:
         return "uncertain", (
             f"The match is weak (correlation {evidence.score:.2f}): look whether it is right, then correct or"
             " confirm it."
