@@ -160,7 +160,7 @@ class TrainWidget(JobWidget):
         """Return the training; what it needs of the layers is taken now, in the main thread."""
         given, resume = self.images.given(), self.output.resumes
         self.watch.begin(read_metrics(job.folder) if resume else [], job.steps)
-        self.pictures.clear()
+        self.pictures.begin()
         self.tabs.setCurrentIndex(self.tabs.count() - 1)
 
         def run(task: Task) -> Trained:

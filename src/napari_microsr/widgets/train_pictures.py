@@ -31,6 +31,7 @@ class PictureLayers:
     def __init__(self, viewer: "napari.viewer.Viewer") -> None:
         self._viewer = viewer
         self._layers: dict[str, Image] = {}
+        self._stale = True
         self._place: dict[str, Any] = {}
 
     @property
@@ -38,15 +39,21 @@ class PictureLayers:
         """Those that are in the viewer."""
         return [layer for layer in self._layers.values() if layer in self._viewer.layers]
 
+    def begin(self) -> None:
+        """Put the next picture in the place of what a former run showed."""
+        self._stale = True
+
     def clear(self) -> None:
         """Remove them, also those of a former panel."""
         for layer in list(self._viewer.layers):
             if KEY in layer.metadata.get("microsr", {}):
                 self._viewer.layers.remove(layer)
-        self._layers = {}
+        self._layers, self._stale = {}, False
 
     def show(self, name: str, picture: Picture) -> None:
         """Show a picture of the training `name`."""
+        if self._stale:
+            self.clear()
         first = not self._layers
         if first:
             alone = not len(self._viewer.layers)

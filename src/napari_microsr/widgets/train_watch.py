@@ -89,7 +89,8 @@ class WatchTab(QWidget):
     def begin(self, rows: list[dict[str, float]], steps: int) -> None:
         """Show the epochs of a training before it goes on; none of a new one."""
         self.rows, self._steps = list(rows), steps
-        self._pictures = {}
+        if not rows:
+            self._pictures = {}
         self._offer()
         self._draw()
 
