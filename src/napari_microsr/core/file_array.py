@@ -24,6 +24,22 @@ def axis_letters(names: Iterable[str]) -> str:
     return "".join(letters)
 
 
+def level_number(path: Path, level: int, count: int) -> int:
+    """Return the number of a level of a pyramid; negative ones count from the coarsest.
+
+    Raises
+    ------
+    InputError
+        If there is no such level.
+    """
+    if not -count <= level < count:
+        raise InputError(
+            f"{path} has no level {level}: its levels are 0 (the finest) to {count - 1}.",
+            f"Choose one of them; {count - 1} is the coarsest.",
+        )
+    return level % count
+
+
 @dataclass(frozen=True)
 class FileImage:
     """What a reader found in a file; `ImageSource.from_array` guesses what is None."""

@@ -22,13 +22,15 @@ def names_series(path: Path) -> bool:
     return any(f"{{{name}" in path.name for name in AXES)
 
 
-def read_series(path: Path) -> FileImage:
+def read_series(path: Path, level: int = 0) -> FileImage:
     """Describe the image that the files of a pattern make up.
 
     Parameters
     ----------
     path : Path
         Its last part holds `{time}`, `{channel}` and `{z}`, each at most once.
+    level : int
+        Of each file.
 
     Returns
     -------
@@ -49,7 +51,7 @@ def read_series(path: Path) -> FileImage:
         if place not in files:
             missing = ", ".join(f"{name} {value}" for name, value in zip(names, place, strict=True))
             raise InputError(f"{path} has no file for {missing}.", "Copy the missing file beside the others.")
-    first = read_file(next(iter(files.values())))
+    first = read_file(next(iter(files.values())), level)
     inner = first.axes or ("yxc" if first.rgb else "yx")
     outer = "".join(AXES[name] for name in names)
     shape = tuple(first.array.shape)
@@ -62,6 +64,7 @@ def read_series(path: Path) -> FileImage:
         np.array([files[place] for place in product(*values)], object).reshape([len(v) for v in values]),
         shape,
         np.dtype(first.array.dtype),
+        level,
     )
     placement = first.placement or Placement.of_sizes(inner.replace("c", "") if first.rgb else inner, {})
     return FileImage(array, outer + inner, bool(first.rgb), _stacked(placement, outer))
@@ -105,12 +108,14 @@ class FileSeries:
     ----------
     files : ndarray of Path
         One per position along the leading axes.
-    shape, dtype
+    shape, dtype, level
         Of each file.
     """
 
-    def __init__(self, files: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.files, self._inner = files, shape
+    def __init__(
+        self, files: NDArray[Any], shape: tuple[int, ...], dtype: np.dtype[Any], level: int = 0
+    ) -> None:
+        self.files, self._inner, self._level = files, shape, level
         self.shape, self.dtype = (*files.shape, *shape), dtype
         self.ndim = len(self.shape)
 
@@ -124,7 +129,7 @@ class FileSeries:
         return np.stack(blocks).reshape(*chosen.shape, *blocks[0].shape)
 
     def _read(self, file: Path, index: tuple[Any, ...]) -> NDArray[Any]:
-        array = _open(file, file.stat().st_mtime_ns)
+        array = _open(file, self._level, file.stat().st_mtime_ns)
         if (tuple(array.shape), np.dtype(array.dtype)) != (self._inner, self.dtype):
             raise InputError(
                 f"{file} is {array.shape} {array.dtype}, unlike the other files of its series"
@@ -136,7 +141,7 @@ class FileSeries:
 
 
 @lru_cache(maxsize=OPEN_FILES)
-def _open(file: Path, _changed: int) -> Any:
+def _open(file: Path, level: int, _changed: int) -> Any:
     from napari_microsr.core.files import read_file
 
-    return read_file(file).array
+    return read_file(file, level).array

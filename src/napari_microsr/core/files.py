@@ -8,33 +8,33 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_microsr.core.file_array import FileArray, FileImage
+from napari_microsr.core.file_array import FileArray, FileImage, level_number
 from napari_microsr.core.file_series import names_series, read_series
 from napari_microsr.errors import InputError, MicroSRError
 
 READABLE = "TIFF (also OME-TIFF, SVS, NDPI), OME-Zarr, PNG, JPEG and WebP"
 
 
-def read_file(path: Path) -> FileImage:
-    """Open a file or zarr folder by the reader of its kind.
+def read_file(path: Path, level: int = 0) -> FileImage:
+    """Open a level of a file or zarr folder, 0 the finest, by the reader of its kind.
 
     Raises
     ------
     InputError
-        If it is missing, empty, damaged or of an unknown type.
+        If it is missing, empty, damaged, of an unknown type, or has no such level.
     """
     try:
         if path.is_dir():
-            return _zarr(path)
+            return _zarr(path, level)
         if names_series(path) and not path.exists():
-            return read_series(path)
+            return read_series(path, level)
         with path.open("rb") as file:
             start = file.read(16)
         if not start:
             raise InputError(f"{path} is empty.", "Copy it again from where it was recorded.")
         for signature, reader in _READERS:
             if start.startswith(signature):
-                return reader(path)
+                return reader(path, level)
     except MicroSRError:
         raise
     except FileNotFoundError as error:
@@ -49,20 +49,21 @@ def read_file(path: Path) -> FileImage:
     raise InputError(f"{path} is of an unknown type.", f"These can be opened: {READABLE}.")
 
 
-def _zarr(path: Path) -> FileImage:
+def _zarr(path: Path, level: int) -> FileImage:
     # zarr and tifffile are imported when the first of their files comes: the plugin starts sooner.
     from napari_microsr.core.zarr_file import read_zarr
 
-    return read_zarr(path)
+    return read_zarr(path, level)
 
 
-def _tiff(path: Path) -> FileImage:
+def _tiff(path: Path, level: int) -> FileImage:
     from napari_microsr.core.tiff_file import read_tiff
 
-    return read_tiff(path)
+    return read_tiff(path, level)
 
 
-def _picture(path: Path) -> FileImage:
+def _picture(path: Path, level: int) -> FileImage:
+    level_number(path, level, 1)
     # Decoded at once: such files cannot be read in parts, and damage shows now, not in mid-run.
     pixels = decode_picture(path)
     array = FileArray(path, decode_picture, pixels.shape, pixels.dtype, pixels)
@@ -99,7 +100,7 @@ def decode_picture(path: Path) -> NDArray[Any]:
     return np.ascontiguousarray(pixels)
 
 
-_READERS: list[tuple[bytes, Callable[[Path], FileImage]]] = [
+_READERS: list[tuple[bytes, Callable[[Path, int], FileImage]]] = [
     (b"II*\0", _tiff),
     (b"MM\0*", _tiff),
     (b"II+\0", _tiff),  # BigTIFF

@@ -255,14 +255,17 @@ class ImageSource:
         return {axis: int(place) for axis, place in zip(self.plane_axes, places, strict=True)}
 
 
-def open_image(path: str | os.PathLike[str]) -> ImageSource:
+def open_image(path: str | os.PathLike[str], *, level: int = 0) -> ImageSource:
     """Open an image file without reading its pixels.
 
     Parameters
     ----------
     path : path-like
         TIFF, BigTIFF, OME-TIFF, SVS, NDPI and other tiled TIFF, OME-Zarr 0.4 to 0.6, a zarr
-        array, PNG, JPEG or WebP. Of a pyramid the finest level is taken, of many images the largest.
+        array, PNG, JPEG or WebP; of many images in a file the largest. A name with `{channel}`, `{z}` or
+        `{time}`, such as `B03_w{channel}.tif`, is one image of all the files that it fits.
+    level : int
+        Of a pyramid: 0 is the finest, -1 the coarsest.
 
     Returns
     -------
@@ -272,10 +275,10 @@ def open_image(path: str | os.PathLike[str]) -> ImageSource:
     Raises
     ------
     InputError
-        If the file is missing, damaged, of an unknown type or holds no image.
+        If the file is missing, damaged, of an unknown type or holds no image or no such level.
     """
     place = Path(path).expanduser().absolute()
-    file, name = read_file(place), name_of(place)
+    file, name = read_file(place, level), name_of(place)
     return ImageSource.from_array(
         file.array, axes=file.axes, rgb=file.rgb, placement=file.placement, name=name, path=place
     )

@@ -137,6 +137,13 @@ class Placement:
             translate=tuple((np.array(self.translate, float) + shift).tolist()),
         )
 
+    def moved(self, y_px: float, x_px: float) -> Self:
+        """Place an image whose first pixel is that of row `y_px` and column `x_px` of this one."""
+        offset = np.zeros(len(self.scale))
+        offset[list(self.yx)] = y_px, x_px
+        shift = self._linear() @ (np.array(self.scale, float) * offset)
+        return replace(self, translate=tuple((np.array(self.translate, float) + shift).tolist()))
+
     def as_dict(self) -> dict[str, Any]:
         """Return the parts as JSON can hold them."""
         optional = {"rotate": self.rotate, "shear": self.shear, "affine": self.affine}

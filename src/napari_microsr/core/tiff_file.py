@@ -3,6 +3,7 @@
 import re
 import weakref
 from collections import OrderedDict
+from functools import partial
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
-from napari_microsr.core.file_array import FileArray, FileImage, axis_letters
+from napari_microsr.core.file_array import FileArray, FileImage, axis_letters, level_number
 from napari_microsr.core.placement import PIXEL, UM_PER_UNIT, Placement, unit_symbol
 from napari_microsr.errors import InputError
 
@@ -54,31 +55,36 @@ class TileCache(WrapperStore[Store]):
         return chunk
 
 
-def read_tiff(path: Path) -> FileImage:
-    """Describe the finest level of the main image of a TIFF file.
+def read_tiff(path: Path, level: int = 0) -> FileImage:
+    """Describe a level of the main image of a TIFF file, 0 the finest.
 
     Raises
     ------
     InputError
-        If the file is incomplete or in colours that are neither RGB nor grey.
+        If the file is incomplete, has no such level, or is in colours that are neither RGB nor grey.
     """
     with tifffile.TiffFile(path) as tif:
-        series = _main_series(tif, path)
+        finest = _main_series(tif, path)
+        series = finest.levels[level_number(path, level, len(finest.levels))]
         page = series.keyframe
         _check_complete(series, path)
         _check_colours(tif, page, path)
         rgb = _is_rgb(series)
         axes = _axes(series.axes, rgb)
-        array = FileArray(path, open_tiff, series.shape, _dtype(tif, series))
+        array = FileArray(path, partial(open_tiff, level=level), series.shape, _dtype(tif, series))
         placed = axes.replace("c", "") if rgb else axes
-        return FileImage(array, axes, rgb, Placement.of_sizes(placed, _sizes(tif, series)))
+        placement = Placement.of_sizes(placed, _sizes(tif, finest))
+        if series is not finest:
+            x = finest.axes.index("X")
+            placement = placement.finer(series.shape[x] / finest.shape[x])
+        return FileImage(array, axes, rgb, placement)
 
 
-def open_tiff(path: Path) -> Any:
+def open_tiff(path: Path, level: int = 0) -> Any:
     """Return the pixels of `read_tiff`: mapped where they lie in one piece, else a zarr array."""
     tif = tifffile.TiffFile(path)
     try:
-        series = _main_series(tif, path)
+        series = _main_series(tif, path).levels[level]
         if series.dataoffset is not None and not series.is_multifile:
             dtype, offset, shape = _dtype(tif, series), series.dataoffset, series.shape
             tif.close()

@@ -6,18 +6,18 @@ from typing import Any
 
 import zarr
 
-from napari_microsr.core.file_array import FileImage, axis_letters
+from napari_microsr.core.file_array import FileImage, axis_letters, level_number
 from napari_microsr.core.placement import PIXEL, Placement, unit_symbol
 from napari_microsr.errors import InputError
 
 
-def read_zarr(path: Path) -> FileImage:
-    """Describe the finest level of the first multiscale image of a zarr folder.
+def read_zarr(path: Path, level: int = 0) -> FileImage:
+    """Describe a level of the first multiscale image of a zarr folder, 0 the finest.
 
     Raises
     ------
     InputError
-        If it is no zarr folder, or has no image.
+        If it is no zarr folder, or has no image or no such level.
     """
     try:
         node = zarr.open(path, mode="r")
@@ -26,10 +26,12 @@ def read_zarr(path: Path) -> FileImage:
             f"{path} is a folder without zarr metadata.", "Choose an image file or an OME-Zarr folder."
         ) from error
     if isinstance(node, zarr.Array):
+        level_number(path, level, 1)
         return _bare(node)
     group = _image_group(node, path)
     attributes, multiscale = group.attrs.asdict(), _multiscales(group)[0]
-    dataset = (multiscale.get("datasets") or [{}])[0]
+    datasets = multiscale.get("datasets") or [{}]
+    dataset = datasets[level_number(path, level, len(datasets))]
     array = group.get(str(dataset.get("path")))
     if not isinstance(array, zarr.Array):
         raise InputError(

@@ -12,6 +12,7 @@ from napari_microsr.core.image import ImageSource, open_image
 from napari_microsr.core.job import Job
 from napari_microsr.core.output import StorePath, check_output
 from napari_microsr.core.progress import Progress, SilentProgress
+from napari_microsr.core.region import parse_region, part_of
 from napari_microsr.core.tiles import Region
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ class UpscaleJob(Job):
     """auto uses 16-bit arithmetic where it is faster and the model's card shows that it costs nothing."""
     tile_px: int | None = Field(default=None, ge=16, le=16384)
     """Side of a tile in input pixels; empty chooses one for the device and halves it if memory is short."""
+    level: int = Field(default=0, ge=0)
+    """Level of an image that is a pyramid; 0 is the finest."""
+    region: str | None = None
+    """Part of the image to super-resolve: Y,X,HEIGHT,WIDTH in pixels of the level; empty takes all of it."""
+    skip_background: bool = False
+    """Enlarge tiles of a slide that show nothing but glass by interpolation, which takes no time."""
     overlap_px: int | None = Field(default=None, ge=0, le=1024)
     """For a foreign network that cannot be tiled exactly: what tiles overlap; seams may remain."""
     residual: bool = False
@@ -53,7 +60,7 @@ class UpscaleJob(Job):
     noise: float | None = Field(default=None, ge=0, le=1)
     """Noise of the image for a conditioned model, a share of its intensity range; empty estimates it."""
     cluster: str | None = None
-    """Spread the tiles over a dask cluster: tcp://HOST:PORT, its scheduler file, or local:N processes here."""
+    """Spread the tiles over a dask cluster: tcp://HOST:PORT, a scheduler file, or local:N here."""
     restart: bool = False
     """Replace a finished or unfinished result of that name instead of resuming it."""
 
@@ -64,6 +71,13 @@ class UpscaleJob(Job):
         if models is None or isinstance(models, str):
             return tuple(filter(None, (part.strip() for part in (models or "").split(","))))
         return models
+
+    @field_validator("region")
+    @classmethod
+    def _is_region(cls, region: str | None) -> str | None:
+        if region:
+            parse_region(region)
+        return region or None
 
     @property
     def contents(self) -> dict[str, Path]:
@@ -83,6 +97,18 @@ class UpscaleJob(Job):
     def outputs(self) -> tuple[Path, ...]:
         """The stores of `contents`."""
         return tuple(self.contents.values())
+
+
+def image_of(job: UpscaleJob) -> ImageSource:
+    """Open the image of a job: the level and the region that it names.
+
+    Raises
+    ------
+    InputError
+        As `open_image` does, or if the region is not inside the image.
+    """
+    image = open_image(job.source, level=job.level)
+    return part_of(image, *parse_region(job.region)) if job.region else image
 
 
 def upscale(
@@ -138,15 +164,15 @@ def upscale(
     with contextlib.ExitStack() as stack:
         if client is None and job.cluster is not None:
             client = stack.enter_context(connect(job.cluster))
-        run = prepare(job, source or open_image(job.source), progress, client)
+        run = prepare(job, source or image_of(job), progress, client)
         stack.callback(run.device.release)
         sinks = tuple(stack.enter_context(sink) for sink in run.sinks())
         if opened is not None:
             opened(run, sinks)
         batches = run.plan.batches(run.batch_size, visible)
         if client is None:
-            process = stack.enter_context(run.process(progress))
-            run_tiles(run.source, run.plan, process, sinks, progress, batches)
+            with run.process(progress) as process:
+                run_tiles(run.source, run.plan, process, sinks, progress, batches)
         else:
             distribute(run, sinks, batches, progress, client)
         progress.advance("measuring evidence", 0, 1)

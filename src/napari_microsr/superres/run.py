@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from napari_microsr.core.device import Device, resolve
 from napari_microsr.core.image import ImageSource
@@ -17,13 +18,15 @@ from napari_microsr.core.spread import ask
 from napari_microsr.core.tiles import TilePlan
 from napari_microsr.core.weights import ModelCard
 from napari_microsr.errors import InputError, JobError
-from napari_microsr.superres.ensemble import Other, expecting, find_other
+from napari_microsr.superres.ensemble import Member, Other, expecting, find_other
 from napari_microsr.superres.foreign import find_model
 from napari_microsr.superres.image_quality import Quality, given_or_estimated
 from napari_microsr.superres.job import UpscaleJob
+from napari_microsr.superres.networks.bicubic import Bicubic
 from napari_microsr.superres.normalise import Normalisation, measure
 from napari_microsr.superres.process import NetworkProcess, residual_dtype
 from napari_microsr.superres.reduction import Reduction, reduction_of
+from napari_microsr.superres.skip import Process, SkippingProcess, check_glass
 from napari_microsr.superres.suitability import check_channels, intensity_faults, mismatches
 from napari_microsr.superres.tile_size import automatic_tile_px
 
@@ -116,6 +119,7 @@ class UpscaleRun:
             **({"image_quality": asdict(self.quality)} if self.card.conditioned and self.quality else {}),
             **({"compared": [o.card.sha256 or o.card.id for o in self.others]} if self.others else {}),
             **({"self_ensemble": True} if self.job.self_ensemble else {}),
+            **({"skip_background": True} if self.job.skip_background else {}),
         }
 
     def layouts(self) -> tuple[Layout, ...]:
@@ -141,23 +145,35 @@ class UpscaleRun:
             for path, layout in zip(self.job.outputs, self.layouts(), strict=True)
         )
 
-    def process(self, progress: Progress) -> NetworkProcess:
+    def process(self, progress: Progress) -> Process:
         """Load the networks onto the device."""
+        network = expecting(self.card, self.weights, self.quality)
+        others = [other.member(self.quality) for other in self.others]
+        process = self._process(network, progress, others, self.job.self_ensemble)
+        if not self.job.skip_background:
+            return process
+        plain = self._process(Bicubic(factor=self.card.factor), progress, [], False)
+        return SkippingProcess(process, plain, compared=bool(others) or self.job.self_ensemble)
+
+    def _process(
+        self, network: nn.Module, progress: Progress, others: Sequence[Member], self_ensemble: bool
+    ) -> NetworkProcess:
+        reduction = self.reduction if self.job.consistency else None
         return NetworkProcess(
-            expecting(self.card, self.weights, self.quality),
+            network,
             self.device,
             self.normalisation,
             self.source.dtype,
             factor=self.card.factor,
             halo_px=self.plan.halo_px,
-            multiple_of=_alignment(self.cards, self.reduction if self.job.consistency else None),
+            multiple_of=_alignment(self.cards, reduction),
             reduced=self.reduced,
             tile_typed=self.job.tile_px is not None,
             residual=self.job.residual,
             progress=progress,
-            reduction=self.reduction if self.job.consistency else None,
-            others=[other.member(self.quality) for other in self.others],
-            self_ensemble=self.job.self_ensemble,
+            reduction=reduction,
+            others=others,
+            self_ensemble=self_ensemble,
         )
 
     @property
@@ -176,6 +192,8 @@ def prepare(job: UpscaleJob, source: ImageSource, progress: Progress, client: An
     """
     card, weights = find_model(job.model, job.overlap_px)
     check_channels(card, source)
+    if job.skip_background:
+        check_glass(source)
     others = tuple(find_other(name, card, source, job.overlap_px) for name in job.compare_with)
     cards = [card, *(other.card for other in others)]
     device = resolve(job.device) if client is None else ask(client, resolve, job.device, progress)
