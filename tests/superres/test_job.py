@@ -61,19 +61,6 @@ def test_repeated_resumed_and_distributed_runs_are_the_same_to_the_byte(picture,
         assert contents(residual) == contents(picture.parent / "whole.residual.ome.zarr")
 
 
-def test_a_distributed_run_is_the_same_to_the_byte(picture, cancel_after):
-    distributed = pytest.importorskip("distributed")
-    whole = contents(upscale(job_of(picture, "whole.zarr"))[0])
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
-        address = cluster.scheduler_address
-        assert contents(upscale(job_of(picture, "spread.zarr", cluster=address))[0]) == whole
-        with distributed.Client(cluster) as client:
-            assert contents(upscale(job_of(picture, "given.zarr"), client=client)[0]) == whole
-        with pytest.raises(Cancelled):
-            upscale(job_of(picture, "cut.zarr", cluster=address), progress=cancel_after(4))
-    assert contents(upscale(job_of(picture, "cut.zarr"))[0]) == whole, "resumed without the cluster"
-
-
 def test_any_number_of_threads_gives_the_same_bytes(picture):
     import torch
 
@@ -84,21 +71,6 @@ def test_any_number_of_threads_gives_the_same_bytes(picture):
         results.append(contents(upscale(job)[0]))
         assert torch.get_num_threads() == threads, "the host's setting comes back"
     assert results[0] == results[1] == results[2]
-
-
-def test_processes_of_this_machine_share_a_run(picture):
-    pytest.importorskip("distributed")
-    whole = contents(upscale(job_of(picture, "whole.zarr", model="histology-x2", residual=True))[0])
-    spread = job_of(picture, "spread.zarr", model="histology-x2", residual=True, cluster="local:2")
-    assert contents(upscale(spread)[0]) == whole
-
-
-@pytest.mark.parametrize("address", ["local", "local:0", "http://here", "tcp://127.0.0.1:9"])
-def test_a_cluster_that_is_not_there_is_a_sentence(picture, address, monkeypatch):
-    pytest.importorskip("distributed")
-    monkeypatch.setattr("napari_microsr.core.cluster.TIMEOUT_S", 0.5)
-    with pytest.raises(JobError):
-        upscale(job_of(picture, cluster=address))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")

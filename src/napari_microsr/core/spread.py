@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -19,10 +19,49 @@ COUNT_S, AWAY_S = 2.0, 120.0
 Done = Callable[[Any, Any], Iterable[Any] | None]
 
 
+class Kept:
+    """Objects that all tasks of a run need, sent once; a worker's process keeps one copy of each.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Of the cluster.
+    *objects
+        What to keep; they can be pickled.
+    beside : Kept, optional
+        What is kept already and comes before these.
+    """
+
+    def __init__(self, client: Any, *objects: Any, beside: "Kept | None" = None) -> None:
+        self.client, self._beside = client, beside
+        self._objects = objects
+        self._futures: list[Any] = []
+
+    def futures(self) -> list[Any]:
+        """Return what stands for the objects in a task, sending them if they are not there."""
+        if not self._futures:
+            # As results of tasks, which dask makes again where a worker took the only copy with it.
+            self._futures = [submit(self.client, _keep, one) for one in self._objects]
+        return [*(self._beside.futures() if self._beside else ()), *self._futures]
+
+    def forget(self) -> None:
+        """Take note that the cluster has lost the objects."""
+        self._futures = []
+        if self._beside:
+            self._beside.forget()
+
+
+def submit(client: Any, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Send one task, without dask's warning of a large one: an image in memory is, and is sent once."""
+    import dask.config
+
+    with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 PB"}):
+        return client.submit(function, *arguments, pure=False)
+
+
 def spread(
-    client: Any,
+    kept: Kept,
     work: Callable[..., Any],
-    kept: Sequence[Any],
     tasks: Iterable[Any],
     done: Done,
     look: Callable[[], None],
@@ -35,12 +74,10 @@ def spread(
 
     Parameters
     ----------
-    client : distributed.Client
-        Of the cluster.
+    kept : Kept
+        The cluster, and what all tasks need.
     work : callable
         Module-level function, called as ``work(*kept, task)`` on a worker.
-    kept : sequence
-        What all tasks need. It is sent once, and a worker's process keeps one copy of each for all its tasks.
     tasks : iterable
         What to do, in this order; read as the cluster asks for more.
     done : callable
@@ -58,7 +95,7 @@ def spread(
     ClusterError
         If workers die of a task, fail in another way, or the scheduler does not come back.
     """
-    pump = _Pump(client, work, kept, tasks, look, progress)
+    pump = _Pump(kept, work, tasks, look, progress)
     try:
         while pump.send():
             look()
@@ -80,9 +117,8 @@ def ask(client: Any, function: Callable[..., Any], question: Any, progress: Prog
     """
     answers: list[Any] = []
     spread(
-        client,
+        Kept(client),
         function,
-        (),
         [question],
         lambda _, answer: answers.append(answer),
         lambda: progress.advance("waiting for the cluster", 0, 1),
@@ -96,28 +132,24 @@ class _Pump:
 
     def __init__(
         self,
-        client: Any,
+        kept: Kept,
         work: Callable[..., Any],
-        kept: Sequence[Any],
         tasks: Iterable[Any],
         look: Callable[[], None],
         progress: Progress,
     ) -> None:
-        self._client, self._work, self._objects = client, work, kept
+        self._client, self._work, self._kept = kept.client, work, kept
         self._look, self._progress = look, progress
         self._tasks, self._front = iter(tasks), deque[Any]()
         self._sent: dict[str, tuple[Any, Any]] = {}
         self._ended: SimpleQueue[Any] = SimpleQueue()
-        self._kept: list[Any] = []
         self._room, self._counted, self._told = AHEAD, 0.0, False
 
     def send(self) -> bool:
         """Send as many tasks as the cluster has room for; say whether any are under way."""
         self._count()
         while len(self._sent) < self._room and (task := self._next()) is not None:
-            if not self._kept:
-                self._kept = [self._submit(_keep, one) for one in self._objects]
-            future = self._submit(_do, __version__, self._work, *self._kept, task)
+            future = submit(self._client, _do, __version__, self._work, *self._kept.futures(), task)
             self._sent[future.key] = future, task
             future.add_done_callback(self._ended.put)
         return bool(self._sent)
@@ -153,17 +185,9 @@ class _Pump:
         if self._sent and self._client.status == "running":
             self._client.cancel([future for future, _ in self._sent.values()], force=True)
         self._sent.clear()
-        self._kept.clear()
 
     def _next(self) -> Any:
         return self._front.popleft() if self._front else next(self._tasks, None)
-
-    def _submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        import dask.config
-
-        # An image in memory makes a kept object large; dask would warn, though it is sent only once.
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 PB"}):
-            return self._client.submit(function, *arguments, pure=False)
 
     def _count(self) -> None:
         if time.monotonic() - self._counted < COUNT_S:
@@ -192,7 +216,7 @@ class _Pump:
             time.sleep(LOOK_S)
         self._front.extendleft(task for _, task in reversed(list(self._sent.values())))
         self._sent.clear()
-        self._kept = []
+        self._kept.forget()
 
     def _answers(self) -> bool:
         if self._client.status == "closed":

@@ -1,11 +1,13 @@
 """Localise a stack of frames: what a user can ask for, and the function that does it."""
 
+import contextlib
 import json
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from napari_microsr.core.cluster import connect
 from napari_microsr.core.image import ImageSource, open_image
 from napari_microsr.core.job import Job
 from napari_microsr.core.output import check_free, writing
@@ -15,12 +17,16 @@ from napari_microsr.smlm.camera import Camera
 from napari_microsr.smlm.localizations import Localizations, check_pixel_nm
 from napari_microsr.smlm.stream import Found
 
+if TYPE_CHECKING:
+    from napari_microsr.smlm.parts import Parts
+    from napari_microsr.smlm.prepare import LocalizeRun
+
 
 class LocalizeJob(Job):
     """Settings of a localisation. Lengths in pixels are those of the camera."""
 
     task: ClassVar[str] = "localize"
-    execution_fields: ClassVar[frozenset[str]] = frozenset({"output", "restart", "block_frames"})
+    execution_fields: ClassVar[frozenset[str]] = frozenset({"output", "restart", "block_frames", "cluster"})
     after_cancel: ClassVar[str] = "what is done is kept, and the same command resumes"
 
     source: str
@@ -63,6 +69,8 @@ class LocalizeJob(Job):
     """Frames read and kept together; the result does not depend on it."""
     device: str = "auto"
     """Where a network runs: auto, cpu, cuda, cuda:1 or mps."""
+    cluster: str | None = None
+    """Spread the frames over a dask cluster: tcp://HOST:PORT, a scheduler file, or local:N here."""
     restart: bool = False
     """Replace a finished or unfinished table of that name instead of resuming it."""
 
@@ -90,6 +98,7 @@ def localize(
     camera: Camera | None = None,
     progress: Progress | None = None,
     found: Found | None = None,
+    client: Any = None,
 ) -> Localizations:
     """Localise the single molecules of a stack and write their table.
 
@@ -107,6 +116,8 @@ def localize(
         Told of each frame; may cancel.
     found : callable, optional
         Told of each block of frames that is done, those of an earlier run together first.
+    client : distributed.Client, optional
+        A dask cluster to use instead of `job.cluster`.
 
     Returns
     -------
@@ -124,30 +135,17 @@ def localize(
     from napari_microsr.smlm.measure import photon_doubts
     from napari_microsr.smlm.parts import Parts
     from napari_microsr.smlm.prepare import prepare
-    from napari_microsr.smlm.stream import localize_frames
 
     progress = progress or SilentProgress()
     check_pixel_nm(job.pixel_nm)
     check_table(job.output, restart=job.restart)
-    run = prepare(job, source or open_image(job.source), camera, progress)
-    parts = Parts(job.output.with_name(job.output.name + ".partial"), run.fingerprint(), restart=job.restart)
-    begin = parts.next_frame(run.frames.start)
-    if found is not None and begin > run.frames.start:
-        found(run.frames.start, begin, parts.read(**run.field()))
-    blocks = localize_frames(
-        run.source,
-        range(begin, run.frames.stop),
-        run.camera,
-        run.finder,
-        pixel_nm=job.pixel_nm,
-        block=job.block_frames,
-        progress=progress,
-        total=run.frames,
-    )
-    for start, stop, rows in blocks:
-        parts.write(start, stop, rows)
-        if found is not None:
-            found(start, stop, rows)
+    with contextlib.ExitStack() as stack:
+        if client is None and job.cluster is not None:
+            client = stack.enter_context(connect(job.cluster))
+        run = prepare(job, source or open_image(job.source), camera, progress, elsewhere=client is not None)
+        folder = job.output.with_name(job.output.name + ".partial")
+        parts = Parts(folder, run.fingerprint(), restart=job.restart)
+        _fill(parts, run, progress, found, client)
     table = parts.read(**run.field())
     for message in photon_doubts(table.photons, run.ranges, job.model):
         progress.warn(message)
@@ -155,6 +153,39 @@ def localize(
     write_provenance(job.output, run.fingerprint())
     parts.remove()
     return table
+
+
+def _fill(parts: "Parts", run: "LocalizeRun", progress: Progress, found: Found | None, client: Any) -> None:
+    """Localise the frames that are missing, here or on a cluster."""
+    from napari_microsr.smlm.blocks import distribute
+    from napari_microsr.smlm.stream import localize_frames
+
+    def take(start: int, stop: int, rows: Localizations) -> None:
+        parts.write(start, stop, rows)
+        if found is not None:
+            found(start, stop, rows)
+
+    missing = parts.missing(run.frames)
+    done = len(run.frames) - sum(map(len, missing))
+    if found is not None and done:
+        found(run.frames.start, run.frames.start + done, parts.read(**run.field()))
+    step = run.job.block_frames
+    if client is not None:
+        blocks = (gap[i : i + step] for gap in missing for i in range(0, len(gap), step))
+        distribute(run, blocks, done, take, progress, client)
+        return
+    for gap in missing:
+        for block in localize_frames(
+            run.source,
+            gap,
+            run.camera,
+            run.finder,
+            pixel_nm=run.job.pixel_nm,
+            block=step,
+            progress=progress,
+            total=run.frames,
+        ):
+            take(*block)
 
 
 def provenance_path(output: Path) -> Path:

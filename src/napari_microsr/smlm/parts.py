@@ -17,7 +17,7 @@ _NAME = re.compile(r"(\d{9})-(\d{9})\.npz")
 
 
 class Parts:
-    """A folder OUTPUT.partial that grows block by block and knows from which frame to go on.
+    """A folder OUTPUT.partial that grows block by block and knows which frames it lacks.
 
     A block's file is complete when it has its name; blocks of any sizes may follow each other.
 
@@ -52,13 +52,16 @@ class Parts:
             folder.mkdir(parents=True, exist_ok=True)
             note.write_text(text, encoding="utf-8")
 
-    def next_frame(self, first: int) -> int:
-        """Return the first frame that is missing, counted from `first`."""
+    def missing(self, frames: range) -> list[range]:
+        """Return the frames that are not there, in unbroken stretches."""
+        gaps, begin = [], frames.start
         for start, stop, _ in self._blocks():
-            if start != first:
-                break
-            first = stop
-        return first
+            if start > begin:
+                gaps.append(range(begin, start))
+            begin = max(begin, stop)
+        if begin < frames.stop:
+            gaps.append(range(begin, frames.stop))
+        return gaps
 
     def write(self, start: int, stop: int, table: Localizations) -> None:
         """Keep the rows of the frames `start` to `stop - 1`."""

@@ -80,8 +80,22 @@ class LocalizeRun:
         }
 
 
-def prepare(job: LocalizeJob, source: ImageSource, camera: Camera | None, progress: Progress) -> LocalizeRun:
+def prepare(
+    job: LocalizeJob,
+    source: ImageSource,
+    camera: Camera | None,
+    progress: Progress,
+    *,
+    elsewhere: bool = False,
+) -> LocalizeRun:
     """Look at some frames, complete what the job leaves open and load the finder.
+
+    Parameters
+    ----------
+    job, source, camera, progress
+        As `localize` has them.
+    elsewhere : bool
+        Whether other computers will use a finder like this one.
 
     Raises
     ------
@@ -94,7 +108,9 @@ def prepare(job: LocalizeJob, source: ImageSource, camera: Camera | None, progre
     camera = camera or complete_camera(job, source, frames, progress)
     photons = camera.to_photons(counts)
     sigma_px = job.psf_sigma_px or _measured_sigma(photons, camera, progress)
-    finder, ranges, model = _finder(job, camera, sigma_px)
+    # The workers of a cluster have the device of the job, this computer need not have it.
+    own = job.model_copy(update={"device": "cpu"}) if elsewhere else job
+    finder, ranges, model = make_finder(own, camera, sigma_px)
     for message in doubts(counts, photons, sigma_px, ranges, job.model):
         progress.warn(message)
     return LocalizeRun(job, source, frames, camera, sigma_px, finder, ranges, model)
@@ -111,7 +127,14 @@ def _measured_sigma(photons: Any, camera: Camera, progress: Progress) -> float:
     return sigma
 
 
-def _finder(job: LocalizeJob, camera: Camera, sigma_px: float) -> tuple[Finder, Ranges, str]:
+def make_finder(job: LocalizeJob, camera: Camera, sigma_px: float) -> tuple[Finder, Ranges, str]:
+    """Load what finds emitters; return it with what it is made for, and its name or hash.
+
+    Raises
+    ------
+    MicroSRError
+        If there is no such model or device.
+    """
     ranges = TrainingRanges()
     if job.model == GAUSSIAN_MLE:
         limits = Ranges(ranges.sigma_px, (0.0, np.inf), (0.0, np.inf))

@@ -9,9 +9,9 @@ from napari_microsr.core.journal import Block
 from napari_microsr.core.progress import Progress, SilentProgress
 from napari_microsr.core.runner import missing, run_tiles
 from napari_microsr.core.sink import ShardWriter, ZarrSink
-from napari_microsr.core.spread import spread
-from napari_microsr.superres.process import NetworkProcess
+from napari_microsr.core.spread import Kept, spread
 from napari_microsr.superres.run import UpscaleRun
+from napari_microsr.superres.skip import Process
 
 # Batches in one task: enough to hide the scheduler, few enough to cancel soon.
 BATCHES_PER_TASK = 4
@@ -38,7 +38,7 @@ class Workplace:
     def __init__(self, run: UpscaleRun, writers: Sequence[ShardWriter]) -> None:
         self._run, self._writers = run, tuple(writers)
         self._lock = Lock()
-        self._process: NetworkProcess | None = None
+        self._process: Process | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Workplace, (self._run, self._writers)
@@ -53,7 +53,7 @@ class Workplace:
             run_tiles(self._run.source, self._run.plan, process, self._writers, progress, task.batches)
         return progress.warnings
 
-    def _ready(self) -> NetworkProcess:
+    def _ready(self) -> Process:
         with self._lock:
             if self._process is None:
                 self._process = self._run.process(SilentProgress())
@@ -98,9 +98,8 @@ def distribute(
     tasks = [Tiles(tuple(todo[i : i + BATCHES_PER_TASK])) for i in range(0, len(todo), BATCHES_PER_TASK)]
     pending = [task for number, sink in enumerate(sinks) for task in _above(number, sink.unbuilt())]
     spread(
-        client,
+        Kept(client, Workplace(run, [sink.writer() for sink in sinks])),
         _do,
-        [Workplace(run, [sink.writer() for sink in sinks])],
         [*pending, *tasks],
         done,
         lambda: progress.advance("tiles", ready, total),
