@@ -126,6 +126,23 @@ def test_colours_are_matched_and_told(tmp_path, scene):
     assert high.mean() == pytest.approx(low.mean(), abs=0.02)
 
 
+@pytest.mark.parametrize("blur", [0.0, 1.9, 3.0])
+def test_an_overview_out_of_focus_is_not_taken_for_one_of_little_contrast(tmp_path, rng, blur):
+    """As in tissue, there is contrast at all sizes."""
+    tissue = sum(w * ndimage.gaussian_filter(rng.normal(size=(400, 400)), w) for w in (1.5, 3, 6, 12, 24))
+    overview = ndimage.gaussian_filter(tissue, blur)
+    field = FieldPlacement("field", None, "slide", (820, 700), "placed", matrix_yx=MATRIX)
+    field = replace(field, matrix_yx=similarity(0.26, 40, centre=(410, 350), onto=(200, 200)))
+    places = np.moveaxis(field.to_overview(pixels(field.shape_yx)), -1, 0)
+    images = {
+        "slide": image(overview, "slide", 2.0),
+        "field": image(2 * ndimage.map_coordinates(tissue, places, order=3) + 40, "field"),
+    }
+    scene = Placements([OverviewInfo("slide", None, overview.shape, 2.0)], [field]), images
+    document, _ = export(tmp_path, scene, match_colours=True)
+    assert document["fields"][0]["gain"][0][0] == pytest.approx(1 / 2, rel=0.04)
+
+
 def test_a_field_that_cannot_be_used_does_not_stop_the_others(tmp_path, scene):
     placements, images = scene
     small = FieldPlacement("small", None, "slide", (3, 200), "placed", matrix_yx=MATRIX)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from napari_microsr.core.image import ImageSource
 from napari_microsr.errors import InputError
+from napari_microsr.registration.bands import blurred
 from napari_microsr.registration.computed import as_channels, computed_image, recoloured
 from napari_microsr.registration.geometry import apply, corners, enlarging, parts
 from napari_microsr.registration.placement import FieldPlacement
@@ -22,6 +23,8 @@ MOST_OPEN = 8
 # Pixels from which the colours of a field are measured.
 COLOUR_PX = 65_000
 GAIN_LIMITS = 0.25, 4.0
+# Overview pixels to which both are blurred before: the optics of a 4x objective blur by two.
+_SOFT_PX = 8.0
 
 
 def to_field(field: FieldPlacement, points: Array) -> Array:
@@ -153,8 +156,9 @@ def colours(
 ) -> tuple[Array, Array]:
     """Return the gain and offset that give a field the overview's mean and spread where it lies.
 
-    Both are seen at the overview's resolution or coarser; gains are kept between a quarter and four. Where
-    `match` is false only the full scales of integer types are made equal.
+    Both are seen far coarser than the overview's optics are, which would make its spread too small; gains are
+    kept between a quarter and four. Where `match` is false only the full scales of integer types are made
+    equal.
 
     Returns
     -------
@@ -176,17 +180,24 @@ def colours(
     inside = apply(enlarging(factor), grid)
     there = field.to_overview(inside)
     covered = ((there >= -0.5) & (there <= np.array([overview.height, overview.width]) - 0.5)).all(-1)
+    width = min(_SOFT_PX / (factor * scale), min(covered.shape) / 8)
     for plane in range(overview.n_planes):
         fine = as_channels(read_points(source, plane, inside, factor), overview.channels)
         coarse = read_points(overview, plane, there, max(1, round(factor * scale)))
         for channel in range(overview.channels):
             seen = covered & np.isfinite(fine[channel]) & np.isfinite(coarse[channel])
             if np.count_nonzero(seen) > 1:
-                one, other = fine[channel][seen].astype(float), coarse[channel][seen].astype(float)
+                one, other = (_softened(image[channel], seen, width)[seen] for image in (fine, coarse))
                 spread = other.std() / one.std() if one.std() > 0 else unit
                 gain[plane, channel] = np.clip(spread, unit * GAIN_LIMITS[0], unit * GAIN_LIMITS[1])
                 offset[plane, channel] = other.mean() - gain[plane, channel] * one.mean()
     return gain, offset
+
+
+def _softened(image: Array, seen: NDArray[np.bool_], width: float) -> Array:
+    """Blur what is seen of an image; float64."""
+    known = np.where(seen, image, 0).astype(np.float32)
+    return blurred(known, width, None if seen.all() else seen.astype(np.float32)).astype(float)
 
 
 def full_scale(dtype: np.dtype[Any], onto: np.dtype[Any]) -> float:
