@@ -46,3 +46,7 @@ class JobError(MicroSRError):
 
 class ClusterError(MicroSRError):
     """The computers that share a run fail or cannot be reached."""
+
+
+class BatchError(MicroSRError):
+    """Some items of a batch failed; the others are done."""

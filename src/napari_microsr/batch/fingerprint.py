@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from napari_microsr.core.file_series import names_series
 from napari_microsr.core.job import Job
 from napari_microsr.core.name_pattern import NamePattern
 from napari_microsr.errors import MicroSRError
+from napari_microsr.registration.inputs import find_files
 
 #: Fields of jobs that name what is read.
 _INPUTS = ("source", "overviews", "fields", "placements", "data", "result", "reference")
@@ -21,9 +23,12 @@ def fingerprint(job: Job, model: dict[str, str]) -> str:
     Inputs are known by path, size and time of change, a store of many files by those of its metadata.
     """
     settings = job.provenance()["job"]
-    texts = [settings.pop(name, None) or getattr(job, name, None) for name in _INPUTS]
-    paths = [path for text in texts if text is not None for path in ([text] if _single(text) else text)]
-    stamps = [_stamp(Path(path)) for path in paths]
+    stamps = []
+    for name in _INPUTS:
+        settings.pop(name, None)
+        value = getattr(job, name, None)
+        paths = [] if value is None else [value] if isinstance(value, str | Path) else _files(value)
+        stamps += [_stamp(Path(path)) for path in paths]
     whole = json.dumps([job.task, settings, stamps, model], sort_keys=True, default=str)
     return hashlib.sha256(whole.encode()).hexdigest()
 
@@ -51,15 +56,20 @@ def _digest(path: Path, _changed: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _single(text: Any) -> bool:
-    return isinstance(text, str | Path)
+def _files(places: Sequence[str]) -> Sequence[str | Path]:
+    """Return the files of folders and patterns; what holds none is left to the job to complain about."""
+    try:
+        return find_files(places)
+    except MicroSRError:
+        return places
 
 
 def _stamp(path: Path) -> list[Any]:
     """Return what tells a file, a store or a series of files from what it was before."""
     path = path.expanduser().absolute()
     if path.is_dir():
-        files = [path / name for name in ("zarr.json", ".zattrs", ".zarray")]
+        files = [path / name for name in ("zarr.json", ".zattrs", ".zarray") if (path / name).exists()]
+        files = files or sorted(file for file in path.iterdir() if file.is_file())
     elif names_series(path) and not path.exists():
         pattern = NamePattern(path.name)
         names = path.parent.iterdir() if path.parent.is_dir() else ()

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from os.path import commonpath
 from pathlib import Path
 
-from napari_microsr.batch.patterns import first_match, patterns_of
+from napari_microsr.batch.patterns import matched, patterns_of
 from napari_microsr.batch.plate import Field, is_plate, read_fields
 from napari_microsr.core.image import name_of
+from napari_microsr.core.name_pattern import AXES, NamePattern
 from napari_microsr.errors import InputError
 from napari_microsr.registration.inputs import find_files
 
@@ -63,26 +64,30 @@ def find(inputs: Sequence[str], pattern: str | None = None) -> list[Item]:
     JobError
         If the pattern is none.
     """
-    items: dict[str, Item] = {}
+    found, files = [], []
     for text in inputs:
         folder, named = split_pattern(text)
-        if named or (pattern and folder.is_dir() and not is_plate(folder)):
-            found = _of_pattern(folder, named or str(pattern))
+        if named:
+            images = _of_pattern(folder, NamePattern(named), below=False)
+        elif pattern and folder.is_dir() and not is_plate(folder):
+            images = next(filter(None, (_of_pattern(folder, one) for one in patterns_of(pattern))), [])
         else:
-            found = _of_files(find_files([text]))
-        if not found:
+            files.append(text)
+            continue
+        if not images:
             raise InputError(
-                f"No image in {text} fits {named or pattern}.", "Check the folder and the pattern."
+                f"No image in {folder} fits {named or pattern}.", "Check the folder and the pattern."
             )
-        items.update((item.source, item) for item in found)
+        found += images
+    items = {item.source: item for item in [*_of_files(find_files(files)), *found]}
     return _unique(list(items.values()))
 
 
 def is_many(text: str) -> bool:
     """Say whether an input stands for several images: a folder, a pattern or a plate."""
-    folder, named = split_pattern(text)
+    _, named = split_pattern(text)
     if named:
-        return len(_of_pattern(folder, named)) != 1
+        return any(name not in AXES for name in NamePattern(named).names)
     path = Path(text).expanduser()
     if is_plate(path):
         return True
@@ -91,6 +96,12 @@ def is_many(text: str) -> bool:
             (path / name).is_file() for name in ("zarr.json", ".zattrs", ".zarray")
         )
     return "*" in text or "?" in text
+
+
+def names_group(text: str) -> bool:
+    """Say whether an input tells wells or slides apart: it has a placeholder or is a plate."""
+    folder, named = split_pattern(text)
+    return bool(named) or is_plate(folder)
 
 
 def split_pattern(text: str) -> tuple[Path, str]:
@@ -120,10 +131,10 @@ def _of_files(paths: Sequence[Path]) -> list[Item]:
     return items
 
 
-def _of_pattern(folder: Path, pattern: str) -> list[Item]:
-    """Return the images below a folder whose names fit a pattern; with wells, as a plate."""
+def _of_pattern(folder: Path, pattern: NamePattern, *, below: bool = True) -> list[Item]:
+    """Return the images of a folder whose names fit a pattern; with wells, as a plate."""
     items = []
-    for source, values in first_match(folder, patterns_of(pattern)).items():
+    for source, values in matched(folder, pattern, below=below).items():
         here = Path(source).parent.relative_to(folder).as_posix()
         well = values.get("well")
         row = values.get("row") or (well or "").rstrip("0123456789")

@@ -1,7 +1,7 @@
 """Folders of images whose names say which well, field and channel they show."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from napari_microsr.core.name_pattern import AXES, NamePattern
@@ -41,9 +41,10 @@ def patterns_of(text: str) -> list[NamePattern]:
     return [NamePattern(one) for one in PRESETS.get(text, (text,))]
 
 
-def matched(folder: Path, pattern: NamePattern) -> dict[str, dict[str, str]]:
-    """Return the images below a folder that fit a pattern: their source, and what its name says.
+def matched(folder: Path, pattern: NamePattern, *, below: bool = True) -> dict[str, dict[str, str]]:
+    """Return the images of a folder, or also of those below it, that fit a pattern.
 
+    To each source belongs what its name says.
     Files that differ only in placeholders of `AXES` are one image; its source keeps these placeholders.
     """
     series = [name for name in AXES if f"{{{name}" in PurePosixPath(pattern.text).name]
@@ -51,17 +52,12 @@ def matched(folder: Path, pattern: NamePattern) -> dict[str, dict[str, str]]:
     for file in _files_below(folder):
         parts = file.relative_to(folder).parts
         values = pattern.match("/".join(parts[-pattern.depth :]))
-        if values is None:
+        if values is None or (len(parts) > pattern.depth and not below):
             continue
         fixed = {name: value for name, value in values.items() if name not in series}
         here = folder.joinpath(*parts[: -pattern.depth])
         images[str(here / pattern.filled(fixed) if series else file)] = fixed
     return images
-
-
-def first_match(folder: Path, patterns: Iterable[NamePattern]) -> dict[str, dict[str, str]]:
-    """Return what the first pattern that fits anything finds."""
-    return next(filter(None, (matched(folder, pattern) for pattern in patterns)), {})
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

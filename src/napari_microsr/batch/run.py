@@ -1,7 +1,8 @@
 """The loop of a batch: one job after the other, what is done is noted, what fails does not stop the rest."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,15 +17,19 @@ from napari_microsr.batch.job import BatchJob
 from napari_microsr.batch.jobs import make_jobs, plate_of
 from napari_microsr.batch.manifest import ItemState, Manifest
 from napari_microsr.batch.plate import write_plate
+from napari_microsr.batch.report import write_report
+from napari_microsr.batch.summary import write_summary
 from napari_microsr.core.job import Job
 from napari_microsr.core.output import writing
 from napari_microsr.core.progress import Cancelled, Progress, SilentProgress
 from napari_microsr.errors import MicroSRError, OutputError
-from napari_microsr.tasks import perform
+from napari_microsr.tasks import TRAININGS, Result, perform
 
 Watch = Callable[[ItemState], None]
 LOCK = "microsr.lock"
 SETTINGS = "batch.yaml"
+#: Tasks whose result has its name only when it is complete.
+WHOLE_OR_NOTHING = frozenset({"upscale", "localize", "merge", "pairs"})
 #: Least time between two reports of one item's share.
 SHARE_SECONDS = 0.25
 
@@ -59,23 +64,20 @@ def run_batch(
     Cancelled
         If the progress asked to stop; what is done stays.
     """
-    from napari_microsr.batch.summary import write_summary
-
     progress, watch = progress or SilentProgress(), watch or (lambda _: None)
     jobs = make_jobs(batch)
-    manifest = Manifest(batch.output)
-    lock = _locked(batch.output)
-    try:
+    with held(batch.output):
+        manifest = Manifest(batch.output)
         with writing(batch.output):
             (batch.output / SETTINGS).write_text(batch.to_yaml(), encoding="utf-8")
         run = BatchRun(manifest, [(item.key, job) for item, job in jobs], {i.key: i.group for i, _ in jobs})
         try:
             return run.run(progress, watch)
         finally:
+            ends = list(run.states.values())
             _write_plates(batch, [item for item, _ in jobs], run.states)
-            write_summary(batch.output, list(run.states.values()))
-    finally:
-        lock.release()
+            write_summary(batch.output, ends)
+            write_report(batch.output, f"{batch.do}: {batch.output.name}", ends)
 
 
 class BatchRun:
@@ -89,6 +91,8 @@ class BatchRun:
         Each under its key.
     groups : dict, optional
         What is known of each key, for tables.
+    do : callable
+        What does a job, as `tasks.perform` does.
 
     Attributes
     ----------
@@ -101,8 +105,9 @@ class BatchRun:
         manifest: Manifest,
         jobs: Sequence[tuple[str, Job]],
         groups: dict[str, dict[str, str]] | None = None,
+        do: Callable[..., Result] = perform,
     ) -> None:
-        self.manifest, self.jobs = manifest, dict(jobs)
+        self.manifest, self.jobs, self._perform = manifest, dict(jobs), do
         self.states: dict[str, ItemState] = {}
         for key, job in jobs:
             now = ItemState(
@@ -132,8 +137,8 @@ class BatchRun:
         model = model_of(job)
         now = replace(now, fingerprint=fingerprint(job, model), model=model)
         outputs = [str(path) for path in outputs_of(job)]
-        if getattr(job, "restart", False):
-            return now
+        if getattr(job, "restart", False) or isinstance(job, BatchJob):
+            return now  # a batch in a chain knows by itself what is left of it
         if last is None or last.fingerprint != now.fingerprint or not all(map(_complete, outputs)):
             return now
         if last.state == "done":
@@ -150,7 +155,7 @@ class BatchRun:
         progress.shown = lambda share: watch(replace(state, share=share))
         begun = time.monotonic()
         try:
-            result = perform(job, progress)
+            result = self._perform(job, progress, **self._options(job))
             outputs = tuple(result["outputs"])
             state = replace(state, state="done", outputs=outputs, figures=figures_of(job, result))
         except MicroSRError as error:
@@ -164,6 +169,11 @@ class BatchRun:
         finally:
             seconds = round(time.monotonic() - begun, 3)
             self._note(replace(state, seconds=seconds, warnings=tuple(progress.warnings), time=_now()), watch)
+
+    def _options(self, job: Job) -> dict[str, bool]:
+        """Let a training go on from the checkpoint of an earlier start."""
+        folder: Path = getattr(job, "folder", Path())
+        return {"resume": True} if job.task in TRAININGS and (folder / "last.ckpt").exists() else {}
 
     def _note(self, state: ItemState, watch: Watch) -> None:
         self.manifest.note(state)
@@ -207,9 +217,9 @@ class ItemProgress:
 
 
 def outputs_of(job: Job) -> tuple[Path, ...]:
-    """Return what a job writes."""
-    found: tuple[Path, ...] = tuple(getattr(job, "outputs", ())) or (job.output,)  # type: ignore[attr-defined]
-    return found
+    """Return what a job writes, as far as its settings say."""
+    output = getattr(job, "output", None)
+    return tuple(getattr(job, "outputs", ())) or ((output,) if output is not None else ())
 
 
 def _complete(output: str) -> bool:
@@ -220,15 +230,28 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _locked(folder: Path) -> FileLock:
-    lock = FileLock(folder / LOCK, timeout=0)
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Keep other runs out of a folder.
+
+    Raises
+    ------
+    OutputError
+        If one is in it, or the folder cannot be made.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise OutputError(
+                f"{folder} is in use by another run.", "Wait for that run to finish, or give another folder."
+            ) from error
     try:
-        lock.acquire()
-    except Timeout as error:
-        raise OutputError(
-            f"{folder} is in use by another run.", "Wait for that run to finish, or give another folder."
-        ) from error
-    return lock
+        yield
+    finally:
+        lock.release()
 
 
 def _write_plates(batch: BatchJob, items: Sequence[Item], states: dict[str, ItemState]) -> None:

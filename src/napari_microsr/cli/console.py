@@ -9,9 +9,9 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from napari_microsr import __version__
+from napari_microsr.batch.perform import check_all_done, perform
 from napari_microsr.core.job import Job
 from napari_microsr.core.progress import Cancelled, ConsoleProgress
-from napari_microsr.tasks import perform
 
 app = App(
     name="microsr",
@@ -22,6 +22,16 @@ app = App(
 )
 
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print the result as JSON.")]
+DryRun = Annotated[
+    bool, Parameter(negative="", help="Only print inputs, outputs, and the time, size and memory expected.")
+]
+Pattern = Annotated[
+    str | None,
+    Parameter(
+        help="Of the names in a folder, such as {well}_s{field}_w{channel}.tif; or imagexpress, opera or "
+        "cellvoyager."
+    ),
+]
 Settings = Parameter(name="*")
 
 
@@ -75,8 +85,26 @@ def do(job: Job, **options: Any) -> dict[str, Any]:
 
 
 def report(result: dict[str, Any], as_json: bool) -> None:
-    """Print what was written, or all of the result as JSON."""
+    """Print what was written, or all of the result as JSON.
+
+    Raises
+    ------
+    BatchError
+        If items of a batch failed.
+    """
     if as_json:
         print(json.dumps(result))
     else:
         print("\n".join(str(path) for path in result["outputs"]))
+    check_all_done(result)
+
+
+def run_or_foretell(job: Job, dry_run: bool, as_json: bool) -> None:
+    """Do a job and print what was written, or what it would do."""
+    if not dry_run:
+        report(do(job), as_json)
+        return
+    from napari_microsr.batch.forecast import foretell
+
+    forecast = foretell(job)
+    print(json.dumps(forecast.as_dict()) if as_json else "\n".join(forecast.lines()))

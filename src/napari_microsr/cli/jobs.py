@@ -2,26 +2,23 @@
 
 from pathlib import Path
 
-from napari_microsr.cli.console import AsJson, app, do, report
+from napari_microsr.batch.perform import read_job
+from napari_microsr.cli.console import AsJson, DryRun, app, do, report, run_or_foretell
 from napari_microsr.core.job import read_job_file
 from napari_microsr.errors import JobError
-from napari_microsr.tasks import TASKS, TRAININGS
+from napari_microsr.tasks import TRAININGS
 
 
 @app.command
-def run(path: Path, *, as_json: AsJson = False) -> None:
-    """Run a job file.
+def run(path: Path, *, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Run a job file: a task, a batch or a chain.
 
     Parameters
     ----------
     path
         YAML: the line `task: upscale` and the task's settings.
     """
-    task, settings = read_job_file(path)
-    if task not in TASKS:
-        raise JobError(f"There is no task {task!r}.", f"The tasks are: {', '.join(TASKS)}.")
-    kind, _ = TASKS[task]
-    report(do(kind.parse(settings)), as_json)
+    run_or_foretell(read_job(path), dry_run, as_json)
 
 
 @app.command

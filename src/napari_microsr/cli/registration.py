@@ -5,7 +5,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from napari_microsr.cli.console import AsJson, Settings, app, do, report
+from napari_microsr.batch.inputs import names_group
+from napari_microsr.batch.job import BatchJob
+from napari_microsr.cli.console import AsJson, DryRun, Pattern, Settings, app, do, report, run_or_foretell
+from napari_microsr.core.job import Job
 from napari_microsr.registration.job import RegisterJob, RegisterOptions
 from napari_microsr.registration.merge import MergeJob
 from napari_microsr.registration.pairs import PairsJob
@@ -20,9 +23,14 @@ def register(
     out: Path,
     more_overviews: Annotated[tuple[str, ...], Parameter(name="--overview", negative="")] = (),
     options: Annotated[RegisterOptions | None, Settings] = None,
+    pattern: Pattern = None,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Find fields of high magnification on the overview of a slide.
+
+    Many slides or wells at once: name them by placeholders, as in "{slide}/4x.tif" "{slide}/40x_*.tif", or
+    give two plates; each gets placements of its own in the run folder `out`.
 
     Each field gets a verdict: placed, uncertain or not_found, with its reason and its expected error.
     Ctrl-C cancels after the fields in hand and keeps what was found.
@@ -40,9 +48,14 @@ def register(
     options
         The settings.
     """
-    settings = options.model_dump(exclude_unset=True) if options else {}
-    images = {"overviews": [overview, *more_overviews], "fields": fields}
-    report(do(RegisterJob.parse({**settings, **images, "output": out})), as_json)
+    settings = options.model_dump(mode="json", exclude_unset=True) if options else {}
+    overviews = [overview, *more_overviews]
+    if pattern is not None or any(names_group(place) for place in (*overviews, *fields)):
+        slides = {"inputs": fields, "overviews": overviews, "pattern": pattern, "settings": settings}
+        job: Job = BatchJob.parse({"do": "register", "output": out.with_suffix(""), **slides})
+    else:
+        job = RegisterJob.parse({**settings, "overviews": overviews, "fields": fields, "output": out})
+    run_or_foretell(job, dry_run, as_json)
 
 
 @app.command

@@ -3,7 +3,17 @@
 from pathlib import Path
 from typing import Annotated
 
-from napari_microsr.cli.console import AsJson, Settings, app, do, report
+from napari_microsr.cli.console import (
+    AsJson,
+    DryRun,
+    Pattern,
+    Settings,
+    app,
+    do,
+    report,
+    run_or_foretell,
+)
+from napari_microsr.cli.many import one_or_many
 from napari_microsr.core.job import read_job_file
 from napari_microsr.errors import JobError
 from napari_microsr.smlm.drift_job import DriftJob
@@ -14,12 +24,19 @@ from napari_microsr.smlm.simulate_job import SimulateJob
 
 
 @app.command
-def localize(job: Annotated[LocalizeJob, Settings], *, as_json: AsJson = False) -> None:
+def localize(
+    job: Annotated[LocalizeJob, Settings],
+    *,
+    pattern: Pattern = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
     """Localise the single molecules of a stack of frames, into a table; with dsir-autoencoder, into an image.
 
-    Ctrl-C cancels after the frame in hand; the same command then resumes.
+    Ctrl-C cancels after the frame in hand; the same command then resumes. A folder or a quoted pattern such
+    as "day1/*.tif" stands for all its stacks; the run folder, named as the output, holds the tables.
     """
-    report(do(job), as_json)
+    run_or_foretell(one_or_many(job, pattern), dry_run, as_json)
 
 
 @app.command

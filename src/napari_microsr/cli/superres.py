@@ -4,17 +4,25 @@ import json
 import textwrap
 from typing import Annotated
 
-from napari_microsr.cli.console import AsJson, Settings, app, do, report
+from napari_microsr.cli.console import AsJson, DryRun, Pattern, Settings, app, run_or_foretell
+from napari_microsr.cli.many import one_or_many
 from napari_microsr.superres.job import UpscaleJob
 
 
 @app.command
-def upscale(job: Annotated[UpscaleJob, Settings], *, as_json: AsJson = False) -> None:
+def upscale(
+    job: Annotated[UpscaleJob, Settings],
+    *,
+    pattern: Pattern = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
     """Super-resolve an image tile by tile into an OME-Zarr store.
 
-    Ctrl-C cancels after the tile in hand; the same command then resumes.
+    Ctrl-C cancels after the tile in hand; the same command then resumes. A folder, a quoted pattern such as
+    "day1/*.tif" or a plate stands for all its images; the run folder beside the output says how it went.
     """
-    report(do(job), as_json)
+    run_or_foretell(one_or_many(job, pattern), dry_run, as_json)
 
 
 @app.command
@@ -29,4 +37,4 @@ def models(*, as_json: AsJson = False) -> None:
     for card in cards:
         name, task, factor, size, licence, quality, summary = card.row()
         print(f"{name}: {task} {factor}, {size} µm per pixel, {licence}")
-        print(textwrap.indent(f"{summary}\nPSNR {quality}", "    "))
+        print(textwrap.indent(f"{summary}\n{quality}", "    "))
