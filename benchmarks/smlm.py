@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from _common import machine, print_table
+from _dsir import DsirMaxima
 
 from napari_microsr.core.device import resolve
 from napari_microsr.core.image import open_image
@@ -44,6 +45,7 @@ def finders(model: str, camera: Camera, sigma_px: float = SIGMA_PX) -> dict:
         card.id: make(),
         f"{card.id}, refined": make(refined=True),
         "gaussian-mle": GaussianMle(camera, sigma_px),
+        "dsir-autoencoder, maxima": DsirMaxima(),
     }
 
 

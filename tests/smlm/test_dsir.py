@@ -1,11 +1,14 @@
 """DSIR: targets in the right pixels, both stages trained, a stack becomes an image."""
 
 import numpy as np
+import pytest
 
 from napari_microsr.core.job import read_job_file
 from napari_microsr.core.progress import SilentProgress
 from napari_microsr.core.weights import find, read_card
-from napari_microsr.smlm.dsir import BRIGHTNESS, DsirDataset, train_dsir
+from napari_microsr.smlm.datasets import BRIGHTNESS, DsirDataset
+from napari_microsr.smlm.dsir import train_dsir
+from napari_microsr.smlm.dsir_figures import image_figures, judge_images
 from napari_microsr.smlm.networks.dsir import DsirAutoencoder
 from napari_microsr.smlm.registry import load_network
 from napari_microsr.smlm.simulate import Scene, simulate_frames
@@ -55,3 +58,26 @@ def test_the_recipe_is_a_job(request):
     task, settings = read_job_file(request.config.rootpath / "recipes" / "dsir-autoencoder.yaml")
     assert task == TrainDsirJob.task
     assert [stage.fwhm_px for stage in TrainDsirJob.parse(settings).stages] == [3.0, 1.0]
+
+
+def test_an_image_is_judged_by_where_its_light_is():
+    truth = np.zeros((64, 64), np.float32)
+    truth[20, 30] = 50
+    correlation, astray = judge_images([(3 * truth, truth)])
+    assert (correlation, astray) == (pytest.approx(1), 0)
+    # A quarter of the light 9 fine pixels away, more than a camera pixel, and another quarter 8 away.
+    image = truth * 0.5
+    image[20, 39] = image[28, 30] = 0.25 * truth[20, 30]
+    assert judge_images([(image, truth)])[1] == pytest.approx(0.25)
+    nothing = np.zeros_like(truth)
+    assert judge_images([(image, nothing)])[1] == 1
+    assert np.isnan(judge_images([(nothing, truth)])).all()
+
+
+def test_the_shipped_card_tells_what_the_network_does():
+    card, weights = find("dsir-autoencoder")
+    network = load_network(card, weights)
+    assert isinstance(network, DsirAutoencoder)
+    assert image_figures(network, Scene(), 26) == pytest.approx(card.figures, abs=0.011)
+    # As a correlation coefficient, 0.7 says that half of the variance is the truth's.
+    assert card.figures["correlation with the truth at 2 per µm²"] > 0.7

@@ -3,56 +3,21 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from napari_microsr.core.progress import Progress
 from napari_microsr.core.weights import ModelCard, TrainingData, export
+from napari_microsr.smlm.datasets import DsirDataset
+from napari_microsr.smlm.dsir_figures import image_figures
 from napari_microsr.smlm.losses import BlurredSquares
-from napari_microsr.smlm.networks.dsir import FACTOR, DsirAutoencoder, calibrate, enlarge
+from napari_microsr.smlm.networks.dsir import FACTOR, DsirAutoencoder, calibrate
 from napari_microsr.smlm.registry import build_network
-from napari_microsr.smlm.simulate import Scene, simulate_frames
 from napari_microsr.smlm.training import TrainDsirJob
 
 #: Frames from which the statistics of normalisation are taken, and frames that watch a training.
 CALIBRATION_FRAMES, WATCHED_FRAMES = 128, 16
-#: Of an emitter in the truth. With the source's 1 the noise of random weights outweighs the truth, and most
-#: trainings end early in an image without any light.
-BRIGHTNESS = 50.0
 _WATCHED_SEED = 10_000
-
-
-class DsirDataset(Dataset[tuple[Tensor, Tensor]]):
-    """Enlarged frames and the fine pixels that hold an emitter: `dataset[i]` for any i >= 0.
-
-    Parameters
-    ----------
-    scene : Scene
-        What frames show.
-    side : int
-        Of a frame in camera pixels.
-    seed : int
-        Of everything.
-    """
-
-    def __init__(self, scene: Scene, side: int, seed: int) -> None:
-        self.scene, self.side, self.seed = scene, side, seed
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Return frame and truth, (1, 8 side, 8 side) float32 each."""
-        rng = np.random.default_rng((self.seed, index))
-        made = simulate_frames(rng, 1, (self.side, self.side), self.scene)
-        frame = enlarge(torch.from_numpy(made.photons)[None])[0]
-        truth = torch.zeros_like(frame)
-        last = FACTOR * self.side - 1
-        # The corner of the first camera pixel is at -0.5.
-        row, column = (
-            np.floor((v + 0.5) * FACTOR).astype(int).clip(0, last) for v in (made.truth.y, made.truth.x)
-        )
-        truth[0, row, column] = BRIGHTNESS
-        return frame, truth
 
 
 def train_dsir(job: TrainDsirJob, progress: Progress, resume: bool = False) -> Path:
@@ -120,5 +85,6 @@ def _card(network: DsirAutoencoder, job: TrainDsirJob) -> ModelCard:
         "normalisation": "identity",
         "reduced_precision": False,
         "trained_on": [made],
+        "figures": image_figures(network, job.scene(), job.side_px),
     }
     return ModelCard.model_validate({**job.card.model_dump(), **facts})
