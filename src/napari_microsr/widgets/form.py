@@ -133,10 +133,10 @@ class ChoiceBox(QComboBox):
         """Return the chosen or typed text."""
         return str(self.currentText()).strip()
 
-    def put(self, value: str) -> None:
-        """Choose a text."""
+    def put(self, value: str | None) -> None:
+        """Choose a text, None for none."""
         if self.isEditable():
-            self.setEditText(str(value))
+            self.setEditText(str(value or ""))
         else:
             self.setCurrentText(str(value))
 

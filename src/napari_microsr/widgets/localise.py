@@ -16,6 +16,7 @@ from napari_microsr.smlm.draw_job import draws_image
 from napari_microsr.smlm.job import LocalizeJob, localize
 from napari_microsr.smlm.localizations import Localizations, check_pixel_nm
 from napari_microsr.smlm.registry import DSIR, GAUSSIAN_MLE
+from napari_microsr.widgets.form import JobForm
 from napari_microsr.widgets.layer_job_widget import LayerJobWidget
 from napari_microsr.widgets.layer_picker import LayerPicker
 from napari_microsr.widgets.layers import as_file, file_of, unchanged_file
@@ -87,10 +88,7 @@ class LocaliseWidget(LayerJobWidget):
         """Put the form into the first of the tabs."""
         self.camera = CameraPicker((self.form, self.advanced))
         self.labels.add_row(self.rows, "Camera", self.camera)
-        # An offset of 0 is one, as is an EM gain of 1: below them lies what says that none is given.
-        self.form.editors["offset"].setMinimum(-1.0)
-        self.form.editors["em_gain"].setMinimum(0.0)
-        self.form.editors["last_frame"].setSpecialValueText("last")
+        tell_none(self.form)
         self.output = OutputPicker(self.labels, *TABLES)
         self.attempt = TryPanel(self.overlay)
         place = self.body.indexOf(self.form) + 1
@@ -248,3 +246,10 @@ class LocaliseWidget(LayerJobWidget):
             return estimate_text(found)
 
         self.compute("Estimate the camera", lambda task: estimate(source, known), take)
+
+
+def tell_none(form: JobForm) -> None:
+    """Let a form of a localisation tell an offset of 0 and an EM gain of 1 from none: that lies below."""
+    form.editors["offset"].setMinimum(-1.0)
+    form.editors["em_gain"].setMinimum(0.0)
+    form.editors["last_frame"].setSpecialValueText("last")

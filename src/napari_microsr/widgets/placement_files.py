@@ -91,13 +91,16 @@ class FilesPanel(QWidget):
             chosen = QFileDialog.getExistingDirectory(self, f"Import a folder {suffix}", start)
         else:
             chosen, _ = QFileDialog.getOpenFileName(self, "Import placements", start, f"*{suffix}")
-        if not chosen:
-            return
+        if chosen:
+            self.open(Path(chosen))
+
+    def open(self, path: Path) -> None:
+        """Read placements, and show them on their images."""
         known = self._widget.book.placements() if len(self._widget.book) else None
         here = set(self._images())
 
         def work(task: Progress) -> tuple[Placements, dict[str, Any]]:
-            placements = read_placements(Path(chosen), known)
+            placements = read_placements(path, known)
             paths = {it.name: it.path for it in placements.overviews}
             paths |= {it.name: it.path for it in placements.fields if it.matrix_yx is not None}
             layers: dict[str, Any] = {}
@@ -106,7 +109,7 @@ class FilesPanel(QWidget):
                 layers[name] = shown_file(paths[name])
             return placements, layers
 
-        self._widget.do(f"Import: {chosen}", work, self._imported)
+        self._widget.do(f"Import: {path}", work, self._imported)
 
     def _imported(self, task: Task) -> str:
         if task.result is None:

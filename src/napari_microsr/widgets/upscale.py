@@ -25,7 +25,8 @@ from napari_microsr.widgets.task import Task
 if TYPE_CHECKING:
     import napari
 
-
+#: What the cards of the networks that are offered say of their task.
+NETWORKS = ("super-resolution", "restoration")
 #: Stores, data of the layers and evidence of a finished run.
 Finished = tuple[tuple[Path, ...], list[Any], dict[str, Any]]
 
@@ -72,7 +73,7 @@ class UpscaleWidget(LayerJobWidget):
     def build(self, layout: QVBoxLayout) -> None:
         """Add the pickers of layer, model and output."""
         layers = LayerPicker("Image layer to super-resolve; of a pyramid the finest level.")
-        self.add_pickers(layout, "Layer", layers, ModelPicker(("super-resolution", "restoration")))
+        self.add_pickers(layout, "Layer", layers, ModelPicker(NETWORKS))
         self.suggest_button = QPushButton(self.labels.mark("Suggest a model"))
         self.suggest_button.setToolTip(
             tooltip("Estimate blur and noise of the layer, and choose a model for it.")
@@ -179,16 +180,28 @@ class UpscaleWidget(LayerJobWidget):
         stopped = "Cancelled. " if task.cancelled else ""
         return stopped + ("What is done is kept: Run continues it." if kept else "")
 
+    def command(self) -> str:
+        """Return the command line of the form's job, where the layer is a file that the command can open."""
+        unchanged_file(self.needed_layer)
+        return super().command()
+
     def copy_command(self) -> None:
-        """Put the command on the clipboard, where the layer is a file that the command can open."""
+        """Put the command on the clipboard."""
+        super().copy_command()
+        self._compare_places()
+
+    def save_job(self) -> None:
+        """Save the job as a file."""
+        super().save_job()
+        self._compare_places()
+
+    def _compare_places(self) -> None:
+        """Say so where the command does not know what the layer knows."""
         try:
             layer = self.needed_layer
-            shown = source_from_layer(layer)
-            path = unchanged_file(layer).path or ""
-        except MicroSRError as error:
-            self.say(str(error))
+            shown, path = source_from_layer(layer), unchanged_file(layer).path or ""
+        except MicroSRError:  # said already
             return
-        super().copy_command()
         if open_image(path).placement != shown.placement:
             self.add("The command takes the pixel size and place from the file; the layer's are others.")
 

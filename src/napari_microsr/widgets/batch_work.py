@@ -1,0 +1,58 @@
+"""What the widget Batch computes in the worker thread."""
+
+from dataclasses import replace
+
+from napari_microsr.batch.job import BatchJob
+from napari_microsr.batch.jobs import make_jobs
+from napari_microsr.batch.manifest import MANIFEST, ItemState, Manifest
+from napari_microsr.batch.run import BatchRun
+from napari_microsr.core.progress import Progress
+
+
+class ImagesProgress:
+    """Counts the images of a batch only; what happens within one, the table says.
+
+    Parameters
+    ----------
+    whole : Progress
+        Told how many images are done; may cancel.
+    """
+
+    def __init__(self, whole: Progress) -> None:
+        self._whole = whole
+
+    def advance(self, label: str, done: int, total: int) -> None:
+        """Pass the count on. Its label stays the same, so that the time left can be told."""
+        self._whole.advance("images", done, total)
+
+    def warn(self, message: str) -> None:
+        """Leave a warning to the table, which has it beside its image."""
+
+
+def preview(batch: BatchJob) -> list[ItemState]:
+    """Return the images of a batch: what is done and what failed as the manifest says, else waiting.
+
+    Parameters
+    ----------
+    batch : BatchJob
+        What to do; nothing is done or written.
+
+    Raises
+    ------
+    MicroSRError
+        If inputs or settings are wrong.
+    """
+    jobs = make_jobs(batch)
+    if not (batch.output / MANIFEST).is_file():
+        return [
+            ItemState(item.key, task=job.task, source=item.source, group=item.group) for item, job in jobs
+        ]
+    manifest = Manifest(batch.output)
+    run = BatchRun(manifest, [(item.key, job) for item, job in jobs], {i.key: i.group for i, _ in jobs})
+    return [_as_noted(state, manifest.last.get(state.key)) for state in run.states.values()]
+
+
+def _as_noted(state: ItemState, last: ItemState | None) -> ItemState:
+    """Return the failure of the last run, where nothing has changed since."""
+    failed = last is not None and last.state == "failed" and last.fingerprint == state.fingerprint
+    return replace(last, group=state.group) if failed and last is not None else state
