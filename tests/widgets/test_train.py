@@ -358,7 +358,7 @@ def test_settings_are_kept_and_reset(open_train, model, folder, qtbot, click_run
 def begin(widget, qtbot):
     """Click Run, and wait for the first epoch."""
     qtbot.mouseClick(widget.button, LEFT)
-    qtbot.waitUntil(lambda: len(widget.watch.rows) > 0, timeout=20_000)
+    qtbot.waitUntil(lambda: len(widget.watch.rows) > 0, timeout=60_000)
     return widget.task
 
 
@@ -367,7 +367,7 @@ def test_cancel_stops_at_the_next_step(open_train, model, folder, qtbot):
     task = begin(widget, qtbot)
     qtbot.mouseClick(widget.watch.use_button, LEFT)
     assert "Cancel the training first" in widget.message.text()
-    with qtbot.waitSignal(task.ended, timeout=20_000):
+    with qtbot.waitSignal(task.ended, timeout=60_000):
         qtbot.mouseClick(widget.button, LEFT)
     assert "Run continues from the last epoch" in widget.message.text()
     assert widget.button.isEnabled()
@@ -378,7 +378,7 @@ def test_a_closed_panel_ends_the_training(open_train, model, folder, qtbot, tmp_
     task = begin(widget, qtbot)
     dock = QWidget()
     qtbot.addWidget(dock)
-    with qtbot.waitSignal(task.ended, timeout=20_000):
+    with qtbot.waitSignal(task.ended, timeout=60_000):
         widget.setParent(dock)
         widget.setParent(None)
     assert task.cancelled

@@ -74,6 +74,11 @@ class TrainingOutput(QWidget):
         if not self._typed:
             self.name.setText(re.sub(r"[^\w.+-]+", "-", stem).strip("-") or "my-network")
 
+    def choose_name(self, name: str) -> None:
+        """Take a name as if the user had typed it."""
+        self.name.setText(name)
+        self._typed = True
+
     def get(self) -> tuple[str, Path]:
         """Return the name and the folder for trainings.
 
