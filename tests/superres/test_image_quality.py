@@ -160,6 +160,8 @@ def test_the_model_recommended_suits_kind_blur_and_noise(cards):
     assert "looks noisy" in message
     assert "Use told-x2" in message
     assert mismatches(cards[0], colour, NOISY) == []
+    taken = find("histology-x2")[0].model_copy(update={"degradation": "x2 pairs that were taken"})
+    assert mismatches(taken, colour, NOISY) == [], "the pairs are as noisy as the microscope"
 
 
 def test_a_model_of_another_kind_is_not_recommended():

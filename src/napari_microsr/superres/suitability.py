@@ -127,6 +127,8 @@ def _fault(card: ModelCard, quality: Quality) -> str | None:
     """Say what of an image a model was not trained for."""
     if card.conditioned or card.degradation is None or card.task != "super-resolution":
         return None
+    if "pairs that were taken" in card.degradation:
+        return None  # they have the blur and noise of their microscope
     faults = {
         "blurred": quality.blur_px > BEARS_BLUR_PX and "blur" not in card.degradation,
         "noisy": quality.noise > BEARS_NOISE and "noise" not in card.degradation,
