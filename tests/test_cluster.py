@@ -3,6 +3,9 @@
 import json
 import os
 import signal
+import socket
+import subprocess
+import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -176,6 +179,48 @@ def test_a_killed_worker_loses_and_doubles_nothing(picture, stack, tmp_path, cli
     assert sorted(found) == list(range(0, 40, 2)), "each block once"
 
 
+def _start(role, address):
+    """Start a scheduler, or a worker of it, as a program of its own."""
+    place = [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        address.rpartition(":")[2],
+        "--dashboard-address",
+        "127.0.0.1:0",
+    ]
+    options = place if role == "scheduler" else [address, "--nthreads", "1", "--no-dashboard"]
+    command = [sys.executable, "-m", f"distributed.cli.dask_{role}", *options]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+def test_a_scheduler_that_dies_and_comes_back(picture):
+    whole = contents(upscale(enlarging(picture, "whole.zarr"))[0])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
+    programs = [_start("scheduler", address), _start("worker", address)]
+
+    class Restart(SilentProgress):
+        def advance(self, label, done, total):
+            if label == "tiles" and done >= 12 and len(programs) == 2:
+                assert done < total
+                programs[0].kill()
+                programs[0].wait()
+                programs.extend([_start("scheduler", address), _start("worker", address)])
+
+    progress = Restart()
+    try:
+        (path,) = upscale(enlarging(picture, "lost.zarr", cluster=address), progress=progress)
+    finally:
+        for program in reversed(programs):
+            program.kill()
+            program.wait()
+    assert len(programs) == 4
+    assert contents(path) == whole
+    assert any("scheduler is lost" in message for message in progress.warnings)
+
+
 def _noted(journal):
     """List what is added to a journal."""
     noted, add = [], journal.add
@@ -207,7 +252,7 @@ def test_a_scheduler_file_and_local_processes(cluster, tmp_path, monkeypatch):
         assert spread.ask(client, abs, -3, SilentProgress()) == 3
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     with connect("local:2") as client:
-        seen = client.run(os.environ.get, "CUDA_VISIBLE_DEVICES")
+        seen = client.run(os.getenv, "CUDA_VISIBLE_DEVICES")
     assert sorted(seen.values()) == ["3", "5"], "a GPU each"
 
 
@@ -217,7 +262,7 @@ def _fail(task):
     raise ZeroDivisionError("by nothing")
 
 
-def test_what_fails_on_a_worker_is_a_sentence(client, monkeypatch):
+def test_what_fails_on_a_worker_is_a_sentence(cluster, client, monkeypatch):
     with pytest.raises(InputError, match=r"It is broken. Mend it."):
         spread.ask(client, _fail, "known", SilentProgress())
     with pytest.raises(ClusterError, match="ZeroDivisionError: by nothing"):
@@ -226,6 +271,7 @@ def test_what_fails_on_a_worker_is_a_sentence(client, monkeypatch):
     with pytest.raises(ClusterError, match=r"this program 0\.0\.0"):
         spread.ask(client, abs, -3, SilentProgress())
     monkeypatch.undo()
+    monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
     with pytest.raises(ClusterError, match="died one after the other"):
         spread.ask(client, os._exit, 1, SilentProgress())
 

@@ -9,9 +9,10 @@ import yaozarrs
 import zarr
 
 from napari_microsr.core import sink as sink_module
+from napari_microsr.core.home import JOURNAL
 from napari_microsr.core.image import ImageSource, Placement, open_image
 from napari_microsr.core.ome_zarr import Layout, area_mean, chunk_px
-from napari_microsr.core.sink import JOURNAL, ZarrSink
+from napari_microsr.core.sink import ZarrSink
 from napari_microsr.core.tiles import TilePlan
 from napari_microsr.errors import InputError, OutputError
 

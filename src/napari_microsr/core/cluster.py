@@ -1,6 +1,7 @@
 """Which dask cluster a run uses: its address, its workers' cores and GPUs, and what may go wrong there."""
 
 import contextlib
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,7 +49,7 @@ def connect(address: str) -> Iterator[Any]:
             yield client
         return
     try:
-        client = Client(timeout=TIMEOUT_S, **_scheduler(address))
+        client = Client(_scheduler(address), timeout=TIMEOUT_S)
     except (OSError, ValueError) as error:
         raise JobError(
             f"No dask scheduler answers at {address}.", "Start it, or correct the address."
@@ -57,18 +58,19 @@ def connect(address: str) -> Iterator[Any]:
         yield client
 
 
-def _scheduler(address: str) -> dict[str, str]:
-    """Return how a client is told of a scheduler."""
+def _scheduler(address: str) -> str:
+    """Return the address of a scheduler, which may be in a file that it wrote."""
     if address.startswith(("tcp://", "tls://")):
-        return {"address": address}
-    if address.endswith(".json"):
-        if not Path(address).is_file():
-            raise JobError(
-                f"The scheduler file {address} does not exist.",
-                "Start the scheduler with --scheduler-file, and wait until it has written the file.",
-            )
-        return {"scheduler_file": address}
-    raise JobError(f"{address!r} is not the address of a cluster.", f"Give {FORMS}.")
+        return address
+    if not address.endswith(".json"):
+        raise JobError(f"{address!r} is not the address of a cluster.", f"Give {FORMS}.")
+    try:
+        return str(json.loads(Path(address).read_text(encoding="utf-8"))["address"])
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise JobError(
+            f"The scheduler file {address} does not exist, or holds no address.",
+            "Start the scheduler with --scheduler-file, and wait until it has written the file.",
+        ) from error
 
 
 @contextlib.contextmanager
@@ -100,8 +102,8 @@ def _share_plugin(count: int) -> Any:
             torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))
             # Before anything asks CUDA for its devices; a choice of the user's own stays.
             gpus = _gpus()
-            if gpus and isinstance(worker.name, int):
-                os.environ["CUDA_VISIBLE_DEVICES"] = gpus[worker.name % len(gpus)]
+            if gpus and str(worker.name).isdigit():
+                os.environ["CUDA_VISIBLE_DEVICES"] = gpus[int(worker.name) % len(gpus)]
 
     return Share()
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from napari_microsr.core.files import read_file
 from napari_microsr.core.placement import Placement
+from napari_microsr.core.remote import place_of, read_bytes, stamp
 from napari_microsr.core.sampling import choose_blocks
 from napari_microsr.errors import InputError
 
@@ -213,14 +214,13 @@ class ImageSource:
         """
         digest = hashlib.sha256(repr((self.axes, self.rgb, self.array.shape, str(self.dtype))).encode())
         if self.path is not None and self.path.is_file():
-            status = self.path.stat()
-            digest.update(repr((str(self.path.resolve()), status.st_size, status.st_mtime_ns)).encode())
+            digest.update(repr(stamp(self.path)).encode())
             return digest.hexdigest()
         if self.path is not None:
             digest.update(str(self.path.resolve()).encode())
             for name in ("zarr.json", ".zattrs", ".zarray"):
                 if (self.path / name).is_file():
-                    digest.update((self.path / name).read_bytes())
+                    digest.update(read_bytes(self.path / name))
         else:
             digest.update(self.name.encode())
         for _, block in self.sample(max_pixels=250_000):
@@ -261,7 +261,7 @@ def open_image(path: str | os.PathLike[str], *, level: int = 0) -> ImageSource:
     Parameters
     ----------
     path : path-like
-        TIFF, BigTIFF, OME-TIFF, SVS, NDPI and other tiled TIFF, OME-Zarr 0.4 to 0.6, a zarr
+        A file or a URL: TIFF, BigTIFF, OME-TIFF, SVS, NDPI and other tiled TIFF, OME-Zarr 0.4 to 0.6, a zarr
         array, PNG, JPEG or WebP; of many images in a file the largest. A name with `{channel}`, `{z}` or
         `{time}`, such as `B03_w{channel}.tif`, is one image of all the files that it fits.
     level : int
@@ -277,7 +277,7 @@ def open_image(path: str | os.PathLike[str], *, level: int = 0) -> ImageSource:
     InputError
         If the file is missing, damaged, of an unknown type or holds no image or no such level.
     """
-    place = Path(path).expanduser().absolute()
+    place = place_of(path).expanduser().absolute()
     file, name = read_file(place, level), name_of(place)
     return ImageSource.from_array(
         file.array, axes=file.axes, rgb=file.rgb, placement=file.placement, name=name, path=place

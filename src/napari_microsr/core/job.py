@@ -1,12 +1,13 @@
 """The settings of a task: one class from which form, command line, YAML and provenance are made."""
 
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, ClassVar, Self
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from napari_microsr import __version__
+from napari_microsr.core.remote import is_url, refuse_secrets
 from napari_microsr.errors import JobError
 
 
@@ -24,6 +25,26 @@ class Job(BaseModel):
     execution_fields: ClassVar[frozenset[str]] = frozenset()
     #: What a cancel leaves; said to the user.
     after_cancel: ClassVar[str] = "nothing is kept"
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _without_secrets(cls, value: Any) -> Any:
+        """Refuse credentials in a URL: a job is kept, shown and sent to other computers."""
+        for one in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(one, str | PurePath):
+                refuse_secrets(str(one))
+        return value
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _at_home(cls, value: Any) -> Any:
+        """Refuse a URL where only a path will do: pathlib would make a folder of its name."""
+        if isinstance(value, Path) and is_url(value):
+            raise JobError(
+                f"{value} is a URL, and this file can only be on a disk.",
+                "Give a path: images are read from URLs, and OME-Zarr results written to them.",
+            )
+        return value
 
     def provenance(self) -> dict[str, Any]:
         """Return what made the result: version, task and the settings that its pixels depend on."""

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
+from napari_microsr.core.remote import is_remote, read_bytes
+
 Block = tuple[int, int, int, int]
 """Pyramid level, plane, row, column of one shard."""
 
@@ -59,8 +61,14 @@ class Journal:
 def read_header(path: Path) -> dict[str, Any] | None:
     """Return what the run of a journal computes, None where there is no journal."""
     try:
-        with path.open("rb") as stream:
-            header: dict[str, Any] = json.loads(stream.readline())
+        header: dict[str, Any] = json.loads(_first_line(path))
     except (FileNotFoundError, ValueError):
         return None
     return header
+
+
+def _first_line(path: Path) -> bytes:
+    if is_remote(path):
+        return read_bytes(path).partition(b"\n")[0]
+    with path.open("rb") as stream:
+        return stream.readline()

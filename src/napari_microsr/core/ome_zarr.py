@@ -13,6 +13,7 @@ from zarr.codecs import ZstdCodec
 
 from napari_microsr.core.image import ImageSource, Placement
 from napari_microsr.core.journal import Block
+from napari_microsr.core.remote import for_zarr
 from napari_microsr.core.tiles import TilePlan
 from napari_microsr.errors import InputError
 
@@ -134,6 +135,14 @@ class Layout:
                     for col in range(cols):
                         yield level, plane, row, col
 
+    def key(self, place: Block) -> str:
+        """Return where a shard lies below the store."""
+        level, plane, row, col = place
+        places = np.unravel_index(plane, self.source.plane_shape or (1,))
+        index = {axis: int(i) for axis, i in zip(self.source.plane_axes, places, strict=False)}
+        index |= {"y": row, "x": col}
+        return "/".join([str(level), "c", *(str(index.get(axis, 0)) for axis in self.axes)])
+
     def attributes(self) -> dict[str, Any]:
         """Return the group's attributes: OME metadata and, beside it, the provenance and exact placement."""
         image = yaozarrs.v05.Image.model_validate(
@@ -195,25 +204,45 @@ class Store:
         Of the result.
     levels : list of zarr.Array
         The finest first.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        Of the store.
+    layout : Layout
+        Of the result.
+    published : bool
+        Whether the group's metadata are there from the beginning, or come last, with `publish`.
     """
 
-    def __init__(self, folder: Path, layout: Layout) -> None:
+    def __init__(self, folder: Path, layout: Layout, *, published: bool = True) -> None:
         self.layout = layout
-        if not (folder / "zarr.json").exists():
-            zarr.create_group(folder, zarr_format=3, attributes=layout.attributes())
         self._folder = folder
+        self._attributes = layout.attributes()
+        self._published = published
+        if published and not (folder / "zarr.json").exists():
+            self._publish()
         self.levels = [self._level(folder / str(i), i) for i in range(len(layout.sizes()))]
+
+    def publish(self) -> None:
+        """Write the group's metadata, if that has been put off: they make an image of the arrays."""
+        if not self._published:
+            self._publish()
+            self._published = True
+
+    def _publish(self) -> None:
+        zarr.create_group(for_zarr(self._folder), zarr_format=3, attributes=self._attributes)
 
     def _level(self, folder: Path, level: int) -> "zarr.Array[Any]":
         if (folder / "zarr.json").exists():
-            return zarr.open_array(folder, mode="r+")
+            return zarr.open_array(for_zarr(folder), mode="r+")
         layout = self.layout
         sizes = {"y": layout.shard_height, "x": layout.shard_width}
         if layout.source.rgb:
             sizes["c"] = layout.source.channels
         shards = tuple(sizes.get(axis, 1) for axis in layout.axes)
         return zarr.create_array(
-            folder,
+            for_zarr(folder),
             shape=layout.shape(level),
             dtype=layout.dtype,
             chunks=(*shards[:-2], chunk_px(shards[-2]), chunk_px(shards[-1])),
@@ -225,9 +254,12 @@ class Store:
 
     def note(self, name: str, value: Any) -> None:
         """Add an entry to the group's attribute "microsr"."""
-        group = zarr.open_group(self._folder, mode="r+")
-        known = group.attrs.asdict()["microsr"]
-        group.attrs["microsr"] = {**known, name: value}
+        if not self._published:
+            self._attributes["microsr"][name] = value
+            return
+        group = zarr.open_group(for_zarr(self._folder), mode="r+")
+        attributes: dict[str, Any] = group.attrs.asdict()
+        group.attrs["microsr"] = {**attributes["microsr"], name: value}
 
     def write(self, place: Block, block: NDArray[Any]) -> None:
         """Write one shard, shape (C, Y, X)."""

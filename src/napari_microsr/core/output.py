@@ -5,11 +5,13 @@ import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import PlainSerializer, ValidatorFunctionWrapHandler, WrapValidator
 
-from napari_microsr.errors import OutputError
+from napari_microsr.core.progress import Cancelled
+from napari_microsr.core.remote import check_writable, forget_listing, is_remote, is_url, place_of, read_bytes
+from napari_microsr.errors import MicroSRError, OutputError
 
 
 def store_name(path: Path) -> Path:
@@ -30,8 +32,14 @@ def inside_store(path: Path) -> bool:
     return any(parent.suffix == ".zarr" for parent in path.parents)
 
 
-#: Field of a job whose output is a store.
-StorePath = Annotated[Path, AfterValidator(store_name)]
+def _store_place(given: Any, validate: ValidatorFunctionWrapHandler) -> Path:
+    place = place_of(given) if is_url(given) else validate(given)
+    check_writable(place)
+    return store_name(place)
+
+
+#: Field of a job whose output is a store: a path, or a URL of an object store.
+StorePath = Annotated[Path, WrapValidator(_store_place), PlainSerializer(str, when_used="json")]
 
 
 def check_free(path: Path, *, restart: bool | None) -> None:
@@ -41,7 +49,7 @@ def check_free(path: Path, *, restart: bool | None) -> None:
     ------
     OutputError
     """
-    if path.exists() and not restart:
+    if is_there(path) and not restart:
         remedy = "remove it" if restart is None else "restart to replace it"
         raise OutputError(f"{path} exists already.", f"Give another output, or {remedy}.")
 
@@ -58,17 +66,25 @@ def check_output(path: Path, *, restart: bool) -> None:
             f"The output {path} is not an OME-Zarr name.", "Give a name that ends in .ome.zarr."
         )
     check_free(path, restart=restart)
-    if path.exists() and not made_here(path):
+    if is_there(path) and not made_here(path):
         raise OutputError(
             f"{path} was not written by napari-microsr and is not replaced.",
             "Give another output, or move it away yourself.",
         )
 
 
+def is_there(path: Path) -> bool:
+    """Say whether an output is there; in an object store one that is complete, its metadata come last."""
+    if is_remote(path):
+        forget_listing(path)
+        return (path / "zarr.json").exists() if names_store(path) else path.exists()
+    return path.exists()
+
+
 def made_here(path: Path) -> bool:
     """Say whether a folder is a store that this package wrote."""
     try:
-        attributes = json.loads((path / "zarr.json").read_text())["attributes"]
+        attributes = json.loads(read_bytes(path / "zarr.json"))["attributes"]
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return "microsr" in attributes
@@ -88,4 +104,14 @@ def writing(path: Path) -> Iterator[None]:
         raise OutputError(
             f"{path} cannot be written ({error.strerror or error}).",
             "Check that the folder exists and may be written, or give another output.",
+        ) from error
+    except (MicroSRError, Cancelled):
+        raise
+    except Exception as error:
+        if not is_remote(path):
+            raise
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise OutputError(
+            f"{path} cannot be written ({reason}).",
+            "Check the connection, the address and the credentials; the same command then goes on.",
         ) from error

@@ -1,25 +1,24 @@
 """Where finished tiles go: an OME-Zarr store that survives a kill, or memory."""
 
 import json
-import shutil
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
 import numpy as np
-from filelock import FileLock, Timeout
 from numpy.typing import NDArray
 
+from napari_microsr.core.home import LocalHome
 from napari_microsr.core.image import ImageSource
-from napari_microsr.core.journal import Block, Journal, read_header
+from napari_microsr.core.journal import Block
 from napari_microsr.core.ome_zarr import Layout, Store
 from napari_microsr.core.output import check_output, writing
+from napari_microsr.core.remote import is_remote
+from napari_microsr.core.remote_home import RemoteHome
+from napari_microsr.core.shard_writer import ShardWriter
 from napari_microsr.core.tiles import Tile, TilePlan
-from napari_microsr.errors import OutputError
 
-JOURNAL = "microsr-journal.txt"
-LOCK = "microsr.lock"
 PREVIEW_SECONDS = 1.0
 
 
@@ -62,7 +61,8 @@ class MemorySink:
 class ZarrSink:
     """An OME-Zarr 0.5 store, one shard per tile, with a pyramid that grows as the tiles arrive.
 
-    The store is written to `PATH.partial` with a journal and renamed when it is complete. Each shard is
+    The store is written to `PATH.partial` with a journal and renamed when it is complete; in an object store,
+    where nothing can be renamed, see `RemoteHome`. Each shard is
     written once, by one process; a coarser shard is made as soon as the (up to) four below it are done,
     by reading them back, so that memory holds one shard per level at most.
 
@@ -88,47 +88,24 @@ class ZarrSink:
         self, path: Path, layout: Layout, fingerprint: dict[str, Any], *, restart: bool = False
     ) -> None:
         self.path = path
-        self.partial = path.with_name(path.name + ".partial")
         self.layout = layout
         self._live = False
         self._previewed = 0.0
         check_output(path, restart=restart)
-        self._lock = FileLock(self.partial / LOCK, timeout=0)
+        kind = RemoteHome if is_remote(path) else LocalHome
         with writing(path):
-            self.partial.mkdir(parents=True, exist_ok=True)
-            self._acquire()
-            try:
-                self._open(json.loads(json.dumps(fingerprint)), restart)
-            except BaseException:
-                self._lock.release()
-                raise
-
-    def _acquire(self) -> None:
-        try:
-            self._lock.acquire()
-        except Timeout as error:
-            raise OutputError(
-                f"{self.partial} is being written by another run.",
-                "Wait for that run to finish, cancel it, or give another output.",
-            ) from error
-
-    def _open(self, fingerprint: dict[str, Any], restart: bool) -> None:
-        path = self.partial / JOURNAL
-        if not path.exists() and any(entry.name != LOCK for entry in self.partial.iterdir()):
-            raise OutputError(f"{self.partial} holds files of another program.", "Move that folder away.")
-        self.journal = Journal(path, fingerprint)
-        changes = _differences(self.journal.header, fingerprint)
-        if changes and self.journal.blocks and not restart:
-            raise OutputError(
-                f"{self.partial} holds an unfinished run with other settings ({changes}).",
-                "Give the same settings to resume it, or restart to discard it.",
+            self._home: LocalHome | RemoteHome = kind(
+                path, json.loads(json.dumps(fingerprint)), restart=restart
             )
-        if restart or not self.journal.blocks:
-            _empty(self.partial)
-            path.unlink()  # last, so that a kill leaves the folder recognisable as ours
-            self.journal = Journal(path, fingerprint)
-        self._sweep()
-        self.store = Store(self.partial, self.layout)
+            try:
+                self.store = Store(self._home.folder, layout, published=not is_remote(path))
+                if isinstance(self._home, RemoteHome):
+                    self._home.look(layout)
+            except BaseException:
+                self._home.close()
+                raise
+        self.journal = self._home.journal
+        self.partial = self._home.folder
 
     def __enter__(self) -> Self:
         return self
@@ -156,7 +133,7 @@ class ZarrSink:
 
     def writer(self) -> "ShardWriter":
         """Return what a worker in another process writes shards with."""
-        return ShardWriter(self.partial, self.layout, self.journal.header)
+        return ShardWriter(self.partial, self.layout, self._home.note, self.journal.header)
 
     def adopt(self, places: Sequence[Block]) -> list[Block]:
         """Note shards that workers have written, and return the coarser ones that can be made now."""
@@ -201,7 +178,7 @@ class ZarrSink:
 
     def _preview(self, place: Block) -> None:
         """Fill the coarser shards above, which are not complete yet, now and then for a viewer."""
-        if not self._live or time.monotonic() - self._previewed <= PREVIEW_SECONDS:
+        if not (self._live and self._home.previews) or time.monotonic() - self._previewed <= PREVIEW_SECONDS:
             return
         self._previewed = time.monotonic()
         while (parent := self.layout.parent(place)) is not None:
@@ -222,98 +199,10 @@ class ZarrSink:
                 if place[0] > 0 and place not in self.journal.blocks:
                     self.store.write_coarser(place)
                     self.journal.add([place])
-            self.close()
-            self._sweep()
-            (self.partial / JOURNAL).unlink()
-            (self.partial / LOCK).unlink(missing_ok=True)
-            if self.path.exists():
-                old = self.path.with_name(self.path.name + ".replaced")
-                self.path.rename(old)
-                self.partial.rename(self.path)
-                shutil.rmtree(old)
-            else:
-                self.partial.rename(self.path)
+            self.store.publish()
+            self._home.finish()
         return self.path
-
-    def _sweep(self) -> None:
-        """Remove the temporary files of killed writes: the finished store must not hold any."""
-        for leftover in self.partial.rglob("*.partial"):
-            leftover.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Release the store; what is written stays and can be resumed."""
-        self.journal.close()
-        self._lock.release()
-
-
-class ShardWriter:
-    """The sink of a worker: it writes shards, and the journal elsewhere says which are wanted.
-
-    A worker that was given up, or cut off from the others, may go on for a while: what it writes after the
-    store is finished, or begun anew with other settings, is dropped.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The unfinished store.
-    layout : Layout
-        Of the result.
-    header : dict
-        Of the journal.
-    """
-
-    def __init__(self, folder: Path, layout: Layout, header: dict[str, Any]) -> None:
-        self._folder, self._layout, self._header = folder, layout, header
-        self._store: Store | None = None
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return ShardWriter, (self._folder, self._layout, self._header)
-
-    def holds(self, tile: Tile) -> bool:
-        """Return False: a worker is only sent what is missing."""
-        return False
-
-    def write(self, tile: Tile, block: NDArray[Any]) -> None:
-        """Write one tile's shard.
-
-        Raises
-        ------
-        OutputError
-            If it cannot be written.
-        """
-        with writing(self._folder):
-            if (store := self._wanted()) is not None:
-                store.write((0, tile.plane, tile.row, tile.col), block)
-
-    def write_coarser(self, place: Block) -> None:
-        """Make a coarser shard, likewise."""
-        with writing(self._folder):
-            if (store := self._wanted()) is not None:
-                store.write_coarser(place)
-
-    def _wanted(self) -> Store | None:
-        if read_header(self._folder / JOURNAL) != self._header:
-            return None
-        if self._store is None:
-            self._store = Store(self._folder, self._layout)
-        return self._store
-
-
-def _empty(folder: Path) -> None:
-    for entry in folder.iterdir():
-        if entry.name in (LOCK, JOURNAL):
-            continue
-        if entry.is_dir():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()
-
-
-def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
-    keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]
-    return ", ".join(f"{key} {_short(old.get(key))}, now {_short(new.get(key))}" for key in keys)
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+        self._home.close()

@@ -17,6 +17,7 @@ from zarr.storage import WrapperStore
 
 from napari_microsr.core.file_array import FileArray, FileImage, axis_letters, level_number
 from napari_microsr.core.placement import PIXEL, UM_PER_UNIT, Placement, unit_symbol
+from napari_microsr.core.remote import is_remote
 from napari_microsr.errors import InputError
 
 # Coarser "pixel sizes" in the resolution tags are those of printers and screens (72 to 600 dpi).
@@ -63,7 +64,7 @@ def read_tiff(path: Path, level: int = 0) -> FileImage:
     InputError
         If the file is incomplete, has no such level, or is in colours that are neither RGB nor grey.
     """
-    with tifffile.TiffFile(path) as tif:
+    with _opened(path) as tif:
         finest = _main_series(tif, path)
         series = finest.levels[level_number(path, level, len(finest.levels))]
         page = series.keyframe
@@ -82,10 +83,10 @@ def read_tiff(path: Path, level: int = 0) -> FileImage:
 
 def open_tiff(path: Path, level: int = 0) -> Any:
     """Return the pixels of `read_tiff`: mapped where they lie in one piece, else a zarr array."""
-    tif = tifffile.TiffFile(path)
+    tif = _opened(path)
     try:
         series = _main_series(tif, path).levels[level]
-        if series.dataoffset is not None and not series.is_multifile:
+        if _is_mapped(tif, series):
             dtype, offset, shape = _dtype(tif, series), series.dataoffset, series.shape
             tif.close()
             return np.memmap(path, dtype, mode="r", offset=offset, shape=shape)
@@ -98,6 +99,15 @@ def open_tiff(path: Path, level: int = 0) -> Any:
         raise
 
 
+def _opened(path: Path) -> tifffile.TiffFile:
+    return tifffile.TiffFile(path.open("rb"), name=path.name) if is_remote(path) else tifffile.TiffFile(path)
+
+
+def _is_mapped(tif: tifffile.TiffFile, series: Any) -> bool:
+    """Say whether the pixels lie in one piece in a file of this computer."""
+    return series.dataoffset is not None and not series.is_multifile and tif.filehandle.is_file
+
+
 def _main_series(tif: tifffile.TiffFile, path: Path) -> Any:
     if not tif.series:
         raise InputError(f"{path} holds no image.", "Choose another file.")
@@ -108,7 +118,7 @@ def _main_series(tif: tifffile.TiffFile, path: Path) -> Any:
 
 def _dtype(tif: tifffile.TiffFile, series: Any) -> np.dtype[Any]:
     # Mapped pixels keep the byte order of the file, decoded ones have that of this machine.
-    mapped = series.dataoffset is not None and not series.is_multifile
+    mapped = _is_mapped(tif, series)
     dtype: np.dtype[Any] = np.dtype(f"{tif.byteorder}{series.dtype.char}" if mapped else series.dtype.char)
     return dtype
 

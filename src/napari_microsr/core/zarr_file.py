@@ -8,6 +8,7 @@ import zarr
 
 from napari_microsr.core.file_array import FileImage, axis_letters, level_number
 from napari_microsr.core.placement import PIXEL, Placement, unit_symbol
+from napari_microsr.core.remote import for_zarr
 from napari_microsr.errors import InputError
 
 
@@ -20,7 +21,7 @@ def read_zarr(path: Path, level: int = 0) -> FileImage:
         If it is no zarr folder, or has no image or no such level.
     """
     try:
-        node = zarr.open(path, mode="r")
+        node = zarr.open(for_zarr(path), mode="r")
     except FileNotFoundError as error:
         raise InputError(
             f"{path} is a folder without zarr metadata.", "Choose an image file or an OME-Zarr folder."
