@@ -17,9 +17,9 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import napari_microsr
+from napari_microsr.batch.perform import JOBS
 from napari_microsr.cli import app
 from napari_microsr.core.weights import Metric, ModelCard, Score, list_cards
-from napari_microsr.tasks import TASKS
 
 MARKER = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 MANIFEST = Path(napari_microsr.__file__).parent / "napari.yaml"
@@ -46,7 +46,7 @@ def command() -> str:
 def jobs() -> str:
     """One table per task, from its Job class."""
     parts = []
-    for task, (kind, _) in TASKS.items():
+    for task, kind in JOBS.items():
         rows = [
             (
                 f"`{name}`",
@@ -197,6 +197,8 @@ def _kind(annotation: Any) -> str:
         return f"list of {_kind(parts[0])}"
     if origin is dict:
         return "table"
+    if annotation is Any:
+        return "anything"
     if issubclass(annotation, BaseModel):
         return "table of " + ", ".join(f"`{name}`" for name in annotation.model_fields)
     return WORDS[annotation]

@@ -14,10 +14,10 @@ import pytest
 import tifffile
 import yaml
 
+from napari_microsr.batch.perform import JOBS
 from napari_microsr.cli import app
 from napari_microsr.core.job import Job
 from napari_microsr.core.weights import list_cards
-from napari_microsr.tasks import TASKS
 
 ROOT = Path(__file__).parent.parent
 SITE = Path(sys.executable).with_name("mkdocs")
@@ -113,7 +113,7 @@ def test_commands_are_found():
 def test_jobs_are_valid(page):
     for code, _ in blocks(page, "yaml"):
         settings = yaml.safe_load(code)
-        kind, _ = TASKS[settings.pop("task")]
+        kind = JOBS[settings.pop("task")]
         job = kind.parse(settings)
         assert settings.keys() <= job.model_fields_set, "every setting of the page is one of the task"
         assert yaml.safe_load(job.to_yaml())["task"] == kind.task
@@ -141,7 +141,7 @@ def test_the_readmes_figures_are_those_of_the_cards(hooks):
 
 def test_the_reference_names_every_setting_command_and_model(hooks):
     jobs = hooks.jobs()
-    for kind, _ in TASKS.values():
+    for kind in JOBS.values():
         for name, field in kind.model_fields.items():
             assert f"| `{name}` |" in jobs
             assert " ".join(field.description.split()) in jobs

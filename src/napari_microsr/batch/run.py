@@ -17,7 +17,7 @@ from napari_microsr.batch.job import BatchJob
 from napari_microsr.batch.jobs import make_jobs, plate_of
 from napari_microsr.batch.manifest import ItemState, Manifest
 from napari_microsr.batch.plate import write_plate
-from napari_microsr.batch.report import write_report
+from napari_microsr.batch.report import REPORT, write_report
 from napari_microsr.batch.summary import write_summary
 from napari_microsr.core.job import Job
 from napari_microsr.core.output import writing
@@ -75,9 +75,10 @@ def run_batch(
             return run.run(progress, watch)
         finally:
             ends = list(run.states.values())
-            _write_plates(batch, [item for item, _ in jobs], run.states)
-            write_summary(batch.output, ends)
-            write_report(batch.output, f"{batch.do}: {batch.output.name}", ends)
+            if run.changed or not (batch.output / REPORT).exists():
+                _write_plates(batch, [item for item, _ in jobs], run.states)
+                write_summary(batch.output, ends)
+                write_report(batch.output, f"{batch.do}: {batch.output.name}", ends)
 
 
 class BatchRun:
@@ -98,6 +99,8 @@ class BatchRun:
     ----------
     states : dict
         How far each is, by key, in the order of the jobs.
+    changed : bool
+        Whether anything was done.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class BatchRun:
     ) -> None:
         self.manifest, self.jobs, self._perform = manifest, dict(jobs), do
         self.states: dict[str, ItemState] = {}
+        self.changed = False
         for key, job in jobs:
             now = ItemState(
                 key,
@@ -144,7 +148,10 @@ class BatchRun:
         if last.state == "done":
             return replace(last, group=now.group)
         # Stopped after the result got its name and before it was noted.
-        return replace(now, state="done", outputs=tuple(outputs), warnings=last.warnings, time=last.time)
+        found = replace(now, state="done", outputs=tuple(outputs), time=_now())
+        self.manifest.note(found)
+        self.changed = True
+        return found
 
     def _do(self, key: str, job: Job, progress: "ItemProgress", watch: Watch) -> None:
         last = self.manifest.last.get(key)
@@ -177,6 +184,7 @@ class BatchRun:
 
     def _note(self, state: ItemState, watch: Watch) -> None:
         self.manifest.note(state)
+        self.changed = True
         self.states[state.key] = state
         watch(state)
 
