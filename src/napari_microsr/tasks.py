@@ -6,6 +6,7 @@ from typing import Any
 from napari_microsr.core.epoch import Watch
 from napari_microsr.core.job import Job
 from napari_microsr.core.progress import Progress
+from napari_microsr.errors import JobError
 from napari_microsr.registration.job import RegisterJob
 from napari_microsr.registration.merge import MergeJob
 from napari_microsr.registration.pairs import PairsJob
@@ -89,6 +90,8 @@ def _localize(job: LocalizeJob, progress: Progress) -> Result:
     from napari_microsr.smlm.job import localize
 
     if draws_image(job.model):
+        if job.cluster is not None:
+            raise JobError(f"{job.model} draws on one computer only.", "Leave the cluster out.")
         return {"outputs": [draw_image(job, progress=progress)]}
     return {"localizations": len(localize(job, progress=progress)), "outputs": [job.output]}
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from napari_microsr.errors import JobError
 
-TIMEOUT_S = 10.0
+#: How long a scheduler may take to answer, and how long one may be away in the middle of a run, in seconds.
+TIMEOUT_S, AWAY_S = 10.0, 120.0
 
 #: What `cluster` of every job says of itself.
 FORMS = "tcp://HOST:PORT of a dask scheduler, its scheduler file NAME.json, or local:N for N processes here"
@@ -49,7 +50,10 @@ def connect(address: str) -> Iterator[Any]:
             yield client
         return
     try:
-        client = Client(_scheduler(address), timeout=TIMEOUT_S)
+        place = _scheduler(address)
+        Client(place, timeout=TIMEOUT_S).close()
+        # A client waits as long for a scheduler that it loses as it did for it in the beginning.
+        client = Client(place, timeout=AWAY_S)
     except (OSError, ValueError) as error:
         raise JobError(
             f"No dask scheduler answers at {address}.", "Start it, or correct the address."
