@@ -1,17 +1,19 @@
 """The panel that every task's widget is built on: form, Run and Cancel, progress, messages."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from napari.utils.notifications import notification_manager, show_error, show_info
 from qtpy.QtCore import QEvent, QSize, Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_microsr.core.job import Job
+from napari_microsr.core.output import writing
 from napari_microsr.errors import MicroSRError
-from napari_microsr.widgets.command import command_line
+from napari_microsr.widgets.command import command_line, quoted
 from napari_microsr.widgets.form import JobForm, Labels, tooltip
 from napari_microsr.widgets.run_bar import RunBar
 from napari_microsr.widgets.scrolled import scrolled
@@ -39,6 +41,8 @@ class JobWidget(QWidget):
     shown: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
     choices: dict[str, tuple[str, ...]] = {}  # noqa: RUF012 - replaced as a whole, by a subclass
+    #: Whether a button saves the job as a file; False where copying the command does.
+    saves_job = True
 
     def __init__(self) -> None:
         super().__init__()
@@ -222,6 +226,22 @@ class JobWidget(QWidget):
         self.say(f"Copied: {line}")
         show_info("The command is on the clipboard.")
 
+    def save_job(self) -> None:
+        """Save the form's job as a file for `microsr run`, where the layers are files that it can open."""
+        try:
+            self.command()
+            job = self.job()
+            path, _ = QFileDialog.getSaveFileName(self, "Job file", f"{job.task}.yaml", "Job file (*.yaml)")
+            if not path:
+                return
+            file = Path(path) if Path(path).suffix else Path(f"{path}.yaml")
+            with writing(file):
+                file.write_text(job.to_yaml(), encoding="utf-8")
+        except MicroSRError as error:
+            self.say(str(error))
+            return
+        self.say(f"Saved. The same without napari: {quoted(['microsr', 'run', str(file)])}")
+
     def _header(self) -> QWidget:
         header = QLabel(f"<b>{self.title}</b><br>{self.purpose}")
         header.setWordWrap(True)
@@ -249,6 +269,12 @@ class JobWidget(QWidget):
             button.setAutoDefault(True)  # Enter presses it
         small = QHBoxLayout()
         small.addWidget(self.copy_button, 1)
+        if self.saves_job:
+            self.save_button = QPushButton("Save job…")
+            self.save_button.setToolTip(tooltip("Save a file with which microsr run does the same."))
+            self.save_button.clicked.connect(self.save_job)
+            self.save_button.setAutoDefault(True)
+            small.addWidget(self.save_button)
         small.addWidget(self.reset_button)
         for widget in (self.message, self.bar, self.button):
             outer.addWidget(widget)

@@ -62,6 +62,7 @@ class TrainWidget(JobWidget):
     """
 
     job_class = TrainJob
+    saves_job = False
     title = "Train"
     purpose = "Teach a network your images, from sharp ones or from pairs, and use it in Super-resolve."
     shown = SHOWN

@@ -1,13 +1,14 @@
 """The dock widget Super-resolve."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from napari.layers import Image
 from qtpy.QtWidgets import QPushButton, QVBoxLayout
 
-from napari_microsr.core.image import ImageSource, open_image
+from napari_microsr.core.image import ImageSource, name_of, open_image
 from napari_microsr.errors import MicroSRError
 from napari_microsr.superres.image_quality import Quality, estimate
 from napari_microsr.superres.job import UpscaleJob, upscale
@@ -142,13 +143,16 @@ class UpscaleWidget(LayerJobWidget):
         def run(task: Task) -> Finished:
             contents: list[Content] = []
             image = as_file(source, path)
+            if image.path is not None:  # named as the command names it, so that the same bytes come of both
+                image = replace(image, name=name_of(image.path))
             described = job.model_copy(update={"source": str(image.path or image.name)})
 
             def opened(run: Any, sinks: Any) -> None:
                 for sink in sinks:
                     sink.show_live()
                 # The maps lie below the result.
-                contents.extend(Content.of(run, sink, style) for sink in reversed(sinks))
+                named = replace(run, source=replace(run.source, name=source.name))
+                contents.extend(Content.of(named, sink, style) for sink in reversed(sinks))
                 task.announced.emit(contents)
 
             paths = upscale(described, source=image, progress=task, visible=visible, opened=opened)
