@@ -80,7 +80,7 @@ def test_closing_ends_the_run(make_napari_viewer, qtbot, tmp_path, rng, monkeypa
     widget = panel(viewer, "Batch")
     widget.inputs.edit.put([str(tmp_path)])
     widget.output.put(str(tmp_path / "run"))
-    widget.forms["upscale"].models.put("bicubic")
+    widget.tasks.forms["upscale"].models.put("bicubic")
     qtbot.mouseClick(widget.button, LEFT)
     task = widget.task
     qtbot.waitUntil(lambda: any(s.state == "running" for s in widget.progress.states), timeout=30_000)

@@ -6,8 +6,8 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QUrl
-from qtpy.QtGui import QDesktopServices, QGuiApplication
-from qtpy.QtWidgets import QFileDialog, QLabel, QTabWidget, QVBoxLayout, QWidget
+from qtpy.QtGui import QDesktopServices
+from qtpy.QtWidgets import QFileDialog, QTabWidget, QVBoxLayout, QWidget
 
 from napari_microsr.batch.job import BatchJob
 from napari_microsr.batch.manifest import ItemState
@@ -15,14 +15,13 @@ from napari_microsr.batch.patterns import PRESETS
 from napari_microsr.batch.report import REPORT
 from napari_microsr.batch.run import run_batch
 from napari_microsr.core.job import read_job_file
-from napari_microsr.core.output import writing
 from napari_microsr.errors import InputError, JobError, MicroSRError
 from napari_microsr.widgets.batch_inputs import InputsPicker, RunFolder
 from napari_microsr.widgets.batch_open import show_result
 from napari_microsr.widgets.batch_progress import ProgressTab
 from napari_microsr.widgets.batch_table import count_text
-from napari_microsr.widgets.batch_task import PANELS, TaskForm
-from napari_microsr.widgets.batch_work import ImagesProgress, preview
+from napari_microsr.widgets.batch_task import PANELS, SettingsTab
+from napari_microsr.widgets.batch_work import Estimate, ImagesProgress, estimate, preview
 from napari_microsr.widgets.command import quoted
 from napari_microsr.widgets.form import ChoiceBox, form_layout, tooltip
 from napari_microsr.widgets.job_widget import JobWidget
@@ -34,7 +33,6 @@ from napari_microsr.widgets.train_forms import settings_of
 if TYPE_CHECKING:
     import napari
 
-_MARGIN_PX = 9
 _YAML = "Job file (*.yaml *.yml)"
 
 
@@ -48,7 +46,6 @@ class BatchWidget(JobWidget):
     """
 
     job_class = BatchJob
-    saves_job = False
     title = "Batch"
     purpose = "Do one task with many images: files, folders, plates. A second start does what is missing."
     shown = ("pattern",)
@@ -59,10 +56,9 @@ class BatchWidget(JobWidget):
         self._viewer = viewer
         self._batch: BatchJob | None = None
         self._news: SimpleQueue[ItemState] = SimpleQueue()
-        self._previewing = False
+        self._finish: Callable[[Any], str] = lambda _result: ""
         super().__init__()
-        self.copy_button.setText("Save as j&ob file…")
-        self.copy_button.setToolTip("<p>Write the batch as YAML, for <i>microsr run</i> without napari.</p>")
+        self.copy_button.hide()
 
     def build(self, layout: QVBoxLayout) -> None:
         """Add the pickers of task and images, and make the forms of the tasks."""
@@ -72,7 +68,7 @@ class BatchWidget(JobWidget):
         self.inputs = InputsPicker("images", BatchJob.model_fields["inputs"].description or "")
         self.overviews = InputsPicker("overviews", BatchJob.model_fields["overviews"].description or "")
         self.output = RunFolder(self.labels)
-        self.forms = {task: TaskForm(task) for task in PANELS}
+        self.tasks = SettingsTab()
         self.progress = ProgressTab(self.labels)
         rows = QWidget()
         form = form_layout(rows)
@@ -84,6 +80,7 @@ class BatchWidget(JobWidget):
         layout.addWidget(rows)
         self.do.currentIndexChanged.connect(self._task_chosen)
         self.inputs.changed.connect(self._suggest)
+        self.tasks.load_button.clicked.connect(self._load)
         self.progress.opened.connect(self.open_result)
         self.progress.retried.connect(self.retry)
         self.progress.reported.connect(self.open_report)
@@ -91,33 +88,23 @@ class BatchWidget(JobWidget):
     def frame(self, form: QWidget) -> QWidget:
         """Put the form into the first of the tabs."""
         self.form.editors["pattern"].lineEdit().setPlaceholderText("none: every image of a folder")
-        self.preview_button = small_button(
-            self.labels.mark("Preview"), "List the images that are found; nothing is done with them yet."
+        mark = self.labels.mark
+        self.preview_button = small_button(mark("Preview"), "List the images that are found.")
+        self.estimate_button = small_button(
+            mark("Estimate time and size"), "Try a tile or a few frames, and say what the batch takes."
         )
-        self.preview_button.clicked.connect(lambda _: self.preview())
+        self.preview_button.clicked.connect(lambda _: self.look_ahead(preview, self._previewed))
+        self.estimate_button.clicked.connect(lambda _: self.look_ahead(estimate, self._estimated))
         place = self.body.indexOf(self.form) + 1
         self.body.insertWidget(place, self.output)
         self.body.insertWidget(place + 1, self.preview_button)
+        self.body.insertWidget(place + 2, self.estimate_button)
         self.tabs = QTabWidget()
         self.tabs.setUsesScrollButtons(False)
         self.tabs.addTab(form, "Images")
-        self.tabs.addTab(scrolled(self._settings_tab()), "Settings")
+        self.tabs.addTab(scrolled(self.tasks), "Settings")
         self.tabs.addTab(self.progress, "Progress")
         return self.tabs
-
-    def _settings_tab(self) -> QWidget:
-        tab = QWidget()
-        rows = QVBoxLayout(tab)
-        rows.setContentsMargins(*(4 * [_MARGIN_PX]))
-        self.heading = QLabel()
-        self.load_button = small_button(
-            "Load a job file…", "Take the settings of a YAML file: of this task, or of a whole batch."
-        )
-        self.load_button.clicked.connect(self._load)
-        for widget in (self.heading, self.load_button, *self.forms.values()):
-            rows.addWidget(widget)
-        rows.addStretch(1)
-        return tab
 
     @property
     def task_name(self) -> str:
@@ -138,7 +125,7 @@ class BatchWidget(JobWidget):
                 **given,
                 "output": self.output.get(),
                 **{name: value for name, value in options.items() if value},
-                "settings": self.forms[task].checked(),
+                "settings": self.tasks.forms[task].checked(),
             }
         )
 
@@ -147,23 +134,29 @@ class BatchWidget(JobWidget):
     def work(self, job: Any) -> Callable[[Task], Any]:
         """Return the run; its states come through a queue, many at once."""
         news: SimpleQueue[ItemState] = SimpleQueue()
-        self._news, self._previewing = news, False
+        self._news, self._finish = news, self._run_done
         self._begin(job)
         return lambda task: run_batch(job, ImagesProgress(task), news.put)
 
-    def preview(self) -> None:
-        """List the images that are found."""
-        if self.task is not None:
-            return
+    def look_ahead(self, look: Callable[[BatchJob], Any], finish: Callable[[Any], str]) -> None:
+        """Find out something of the form's batch in the background; nothing is done or written.
+
+        Parameters
+        ----------
+        look : callable
+            Called in the worker thread with the batch.
+        finish : callable
+            Takes the result in the main thread and returns what to tell.
+        """
         self.say("")
         try:
             job = self.job()
         except MicroSRError as error:
             self.say(str(error))
             return
-        self._previewing = True
         self._begin(job)
-        self.start(f"Looking for images: {job.output}", lambda _: preview(job))
+        self._finish = finish
+        self.start(f"Looking at the images: {job.output}", lambda _: look(job))
 
     def retry(self) -> None:
         """Run the batch of the table again, which does what failed."""
@@ -179,28 +172,27 @@ class BatchWidget(JobWidget):
                 states.append(self._news.get_nowait())
             except Empty:
                 break
-        first = not self.progress.states
-        self.progress.table.states.take(states)
-        if first and states:
-            self.progress.table.fit()
+        self.progress.table.take(states)
 
     def ended(self, task: Task) -> str:
-        """Say how many images are done, and what to do about those that are not."""
-        if self._previewing and task.result is not None:
-            self.progress.table.states.begin(task.result)
-            self.progress.table.fit()
+        """Show how every image ended, and say it in short."""
         self.progressed()
         self.output.check()
         self._look(busy=False)
-        states = self.progress.states
-        if task.error is not None or not states:
-            return "Cancelled." if task.cancelled else ""
-        text = count_text(states)
-        if self._previewing:
-            return f"{text}. Run does what is not done."
         if task.cancelled:
-            return f"Cancelled. {text}. Run does the rest."
-        return f"Done. {text}."
+            return f"Cancelled. {count_text(self.progress.states)}. Run does the rest."
+        return "" if task.error is not None else self._finish(task.result)
+
+    def _run_done(self, _ends: Any) -> str:
+        return f"Done. {count_text(self.progress.states)}."
+
+    def _previewed(self, states: list[ItemState]) -> str:
+        self.progress.table.take(states)
+        self._look(busy=False)
+        return f"{count_text(states)}. Run does what is not done."
+
+    def _estimated(self, found: Estimate) -> str:
+        return f"{self._previewed(found.states)}\n{found.cost}."
 
     def _begin(self, job: BatchJob) -> None:
         self._batch = job
@@ -210,7 +202,8 @@ class BatchWidget(JobWidget):
 
     def _look(self, *, busy: bool) -> None:
         self.progress.look(busy=busy, report=self._batch is not None and self._report.is_file())
-        self.preview_button.setEnabled(not busy)
+        for button in (self.preview_button, self.estimate_button):
+            button.setEnabled(not busy)
 
     # Results.
 
@@ -236,23 +229,9 @@ class BatchWidget(JobWidget):
 
     # Job files.
 
-    def copy_command(self) -> None:
-        """Write the batch as a job file, and copy its command."""
-        try:
-            job = self.job()
-            name = str(job.output.parent / f"{job.output.name}.yaml")
-            path, _ = QFileDialog.getSaveFileName(self, "Job file", name, _YAML)
-            if not path:
-                return
-            file = Path(path) if Path(path).suffix else Path(f"{path}.yaml")
-            with writing(file):
-                file.write_text(job.to_yaml(), encoding="utf-8")
-        except MicroSRError as error:
-            self.say(str(error))
-            return
-        line = quoted(["microsr", "run", str(file.absolute())])
-        QGuiApplication.clipboard().setText(line)
-        self.say(f"Saved. On the clipboard: {line}")
+    def command(self) -> str:
+        """Return the command that runs a saved batch; no line of options says all of one."""
+        return quoted(["microsr", "run", f"{self.job().output.name}.yaml"])
 
     def _load(self) -> None:
         path, _ = QFileDialog.getOpenFileName(self, "Job file", "", _YAML)
@@ -274,14 +253,14 @@ class BatchWidget(JobWidget):
         task, settings = read_job_file(file)
         if task == BatchJob.task:
             batch = BatchJob.parse(settings)
-            self.forms[batch.do].load(batch.settings)
+            self.tasks.forms[batch.do].load(batch.settings)
             self.restore({**settings, "output": str(batch.output), "tasks": {batch.do: batch.settings}})
-        elif task in self.forms:
-            self.forms[task].load(settings)
+        elif task in self.tasks.forms:
+            self.tasks.forms[task].load(settings)
             self.do.setCurrentIndex(list(PANELS).index(task))
         else:
             raise JobError(
-                f"{file} is a job of the task {task!r}.", f"A batch can do: {', '.join(self.forms)}."
+                f"{file} is a job of the task {task!r}.", f"A batch can do: {', '.join(self.tasks.forms)}."
             )
 
     def settings(self) -> dict[str, Any]:
@@ -292,15 +271,13 @@ class BatchWidget(JobWidget):
             "inputs": self.inputs.edit.get(),
             "overviews": self.overviews.edit.get(),
             "output": self.output.folder.text(),
-            "tasks": {task: form.get() for task, form in self.forms.items()},
+            "tasks": self.tasks.get(),
         }
 
     def restore(self, settings: dict[str, Any]) -> None:
         """Show kept settings; an empty dict shows the defaults."""
         super().restore(settings)
-        kept = settings.get("tasks", {})
-        for name, form in self.forms.items():
-            form.put(kept.get(name, {}))
+        self.tasks.put(settings.get("tasks", {}))
         task = str(settings.get("do"))
         self.do.setCurrentIndex(list(PANELS).index(task) if task in PANELS else 0)
         self.inputs.edit.put(settings.get("inputs", ()))
@@ -309,9 +286,7 @@ class BatchWidget(JobWidget):
         self._task_chosen()
 
     def _task_chosen(self, _: int = 0) -> None:
-        for task, form in self.forms.items():
-            form.setVisible(task == self.task_name)
-        self.heading.setText(f"<b>Settings of {self.do.get()}</b>")
+        self.tasks.choose(self.task_name)
         registers = self.task_name == "register"
         self._images_label.setText("F&ields" if registers else "&Images")
         for widget in (self.overviews, self._overview_label):

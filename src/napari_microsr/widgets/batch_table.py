@@ -22,6 +22,7 @@ COLOURS = {
 }
 _ORDER = list(COLOURS)
 _STATE = 1
+_COLOUR_PX, _MARGIN_PX = 10, 20
 
 
 def state_text(state: ItemState) -> str:
@@ -104,7 +105,7 @@ class BatchModel(QAbstractTableModel):
             # Names of files are not ours: a sign of rich text in one is shown as it is.
             return tooltip(escape(note(state) or state.source or state.key))
         if role == Qt.ItemDataRole.DecorationRole and index.column() == _STATE:
-            colour = QPixmap(10, 10)
+            colour = QPixmap(_COLOUR_PX, _COLOUR_PX)
             colour.fill(QColor(COLOURS[state.state]))
             return colour
         return None
@@ -178,7 +179,13 @@ class BatchTable(QTableView):
         rows = self.selectionModel().selectedRows()
         return self.states.rows[self._sorted.mapToSource(rows[0]).row()] if rows else None
 
-    def fit(self) -> None:
-        """Make the columns as wide as what they show; the name no wider than half of the table."""
+    def take(self, states: list[ItemState]) -> None:
+        """Show new states; the first ones make the columns as wide as what they show."""
+        first = not self.states.rows
+        self.states.take(states)
+        if not first or not states:
+            return
         self.resizeColumnsToContents()
         self.setColumnWidth(0, min(self.columnWidth(0), max(self.viewport().width() // 2, 90)))
+        widest = self.fontMetrics().horizontalAdvance("running 100 %") + _COLOUR_PX + _MARGIN_PX
+        self.setColumnWidth(_STATE, max(self.columnWidth(_STATE), widest))

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
 from napari_microsr.errors import JobError
@@ -10,11 +10,13 @@ from napari_microsr.smlm.localizations import check_pixel_nm
 from napari_microsr.widgets.form import JobForm, Labels, form_layout, tooltip
 from napari_microsr.widgets.job_widget import JobWidget
 from napari_microsr.widgets.localise import METHODS, LocaliseWidget, tell_none
+from napari_microsr.widgets.localise_render import small_button
 from napari_microsr.widgets.model_picker import ModelPicker
 from napari_microsr.widgets.register import RegisterWidget
 from napari_microsr.widgets.train_forms import settings_of
 from napari_microsr.widgets.upscale import NETWORKS, UpscaleWidget
 
+_MARGIN_PX = 9
 #: The panel of each task, by the task's name.
 PANELS: dict[str, type[JobWidget]] = {
     panel.job_class.task: panel for panel in (UpscaleWidget, RegisterWidget, LocaliseWidget)
@@ -111,6 +113,46 @@ class TaskForm(QWidget):
     def _check(self, settings: dict[str, Any]) -> None:
         fields = self.job_class.model_fields
         self.job_class.parse({n: given for n, given in _GIVEN.items() if n in fields} | settings)
+
+
+class SettingsTab(QWidget):
+    """The settings of the chosen task.
+
+    Attributes
+    ----------
+    forms : dict of str to TaskForm
+        Of every task, by its name.
+    load_button : QPushButton
+        Loads them from a job file.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms = {task: TaskForm(task) for task in PANELS}
+        self._heading = QLabel()
+        self.load_button = small_button(
+            "Load a job file…", "Take the settings of a YAML file: of a task, or of a whole batch."
+        )
+        rows = QVBoxLayout(self)
+        rows.setContentsMargins(*(4 * [_MARGIN_PX]))
+        for widget in (self._heading, self.load_button, *self.forms.values()):
+            rows.addWidget(widget)
+        rows.addStretch(1)
+
+    def choose(self, task: str) -> None:
+        """Show the settings of a task."""
+        self._heading.setText(f"<b>Settings of {PANELS[task].title}</b>")
+        for name, form in self.forms.items():
+            form.setVisible(name == task)
+
+    def get(self) -> dict[str, dict[str, Any]]:
+        """Return the settings of every task."""
+        return {task: form.get() for task, form in self.forms.items()}
+
+    def put(self, settings: dict[str, dict[str, Any]]) -> None:
+        """Show settings of tasks; the others go back to their defaults."""
+        for task, form in self.forms.items():
+            form.put(settings.get(task, {}))
 
 
 def _models(task: str) -> ModelPicker | None:

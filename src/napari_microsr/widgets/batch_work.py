@@ -1,7 +1,9 @@
 """What the widget Batch computes in the worker thread."""
 
 from dataclasses import replace
+from typing import NamedTuple
 
+from napari_microsr.batch.forecast import foretell
 from napari_microsr.batch.job import BatchJob
 from napari_microsr.batch.jobs import make_jobs
 from napari_microsr.batch.manifest import MANIFEST, ItemState, Manifest
@@ -56,3 +58,27 @@ def _as_noted(state: ItemState, last: ItemState | None) -> ItemState:
     """Return the failure of the last run, where nothing has changed since."""
     failed = last is not None and last.state == "failed" and last.fingerprint == state.fingerprint
     return replace(last, group=state.group) if failed and last is not None else state
+
+
+class Estimate(NamedTuple):
+    """What a batch would do, and what that takes in words."""
+
+    states: list[ItemState]
+    cost: str
+
+
+def estimate(batch: BatchJob) -> Estimate:
+    """Try a tile or a few frames, and return what the batch takes; images that cannot be read have failed.
+
+    Raises
+    ------
+    MicroSRError
+        As `preview` does.
+    """
+    forecast = foretell(batch)
+    faults = {item.key: item.error for item in forecast.items if item.error}
+    states = [
+        replace(state, state="failed", error=faults[state.key], remedy="") if state.key in faults else state
+        for state in preview(batch)
+    ]
+    return Estimate(states, forecast.lines()[-1])
