@@ -13,7 +13,7 @@ from skimage.registration import phase_cross_correlation
 SOFT, CRISP = ("OS-2-ndpi.ome.tif", 0.2271), ("OS-2-vsi.ome.tif", 0.34605)
 _BLOCK_PX = 160
 _STEP_PX = 80
-_DEGREE = 3
+_DEGREE = 5
 _ROUNDS = 3
 
 Points = NDArray[np.float64]

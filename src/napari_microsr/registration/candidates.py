@@ -8,6 +8,7 @@ import numpy as np
 
 from napari_microsr.registration import features
 from napari_microsr.registration.compare import Optics, Pose, compare, pair_at, weighed
+from napari_microsr.registration.even import evened
 from napari_microsr.registration.geometry import Matrix, parts
 from napari_microsr.registration.grid import search, search_level
 from napari_microsr.registration.picture import Picture
@@ -139,7 +140,8 @@ def descend(
         optics = measure_optics(picture, overview.picture, poses[0], levels[-2])
         poses = [replace(poses[0], optics=optics)]
     pair = pair_at(picture, overview.picture, poses[0].matrix, levels[-1], poses[0].optics, order=3)
-    return refine(pair, poses[0], transform, _LAST_STEPS, _LAST_REST_PX) if pair else None
+    refined = refine(pair, poses[0], transform, _LAST_STEPS, _LAST_REST_PX) if pair else None
+    return evened(pair, refined, transform) if pair and refined else None
 
 
 def measure_optics(field: Picture, overview: Picture, pose: Pose, level: int) -> Optics:

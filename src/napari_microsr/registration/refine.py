@@ -52,17 +52,17 @@ def refine(
     for _ in range(steps):
         slopes, misfit = linearised(comparison, pair, transform)
         step = _solve(slopes, misfit)
-        moved = largest_shift(step, transform, pair.field_yx)
-        if moved > _LEAP_PX:
+        shift_px = largest_shift(step, transform, pair.field_yx)
+        if shift_px > _LEAP_PX:
             return None
-        moved_pose = _moved(pose, step, pair, transform)
+        moved_pose = moved(pose, step, pair, transform)
         comparison = compare(pair, moved_pose)
         if comparison is None:
             return None
         if comparison.score < pose.score - 0.02:
             return pose
         pose = replace(moved_pose, score=comparison.score, overlap=comparison.overlap)
-        if moved < rest_px:
+        if shift_px < rest_px:
             break
     return pose
 
@@ -100,7 +100,7 @@ def largest_shift(step: NDArray[np.float64], transform: Transform, field_yx: tup
     return max(float(np.hypot(*(shift_basis(a, b, transform) @ step))) for a in (-v, v) for b in (-u, u))
 
 
-def _moved(pose: Pose, step: NDArray[np.float64], pair: Pair, transform: Transform) -> Pose:
+def moved(pose: Pose, step: NDArray[np.float64], pair: Pair, transform: Transform) -> Pose:
     """Compose a pose with a step, which is in template pixels of the field's frame."""
     half, centre = max(pair.field_yx) / 2, (np.array(pair.field_yx) - 1) / 2
     if transform == "similarity":

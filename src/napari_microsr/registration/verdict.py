@@ -69,7 +69,7 @@ def examine(
     slopes, misfit = linearised(comparison, pair, transform)
     pulls, normals, centres, alike, power = [], [], [], [], []
     middle = (np.array(comparison.mask.shape) - 1) / 2
-    for block in _blocks(comparison.mask.shape):
+    for block in blocks(comparison.mask.shape, _BLOCKS):
         if comparison.mask[block].mean() < 0.3:
             continue
         rows = slopes[(slice(None), *block)].reshape(len(slopes), -1).astype(np.float64)
@@ -134,10 +134,11 @@ def judge(evidence: Evidence) -> tuple[Status, str]:
     return "not_found", NOWHERE
 
 
-def _blocks(shape: tuple[int, int]) -> list[tuple[slice, slice]]:
+def blocks(shape: tuple[int, int], counts: tuple[int, int]) -> list[tuple[slice, slice]]:
+    """Cut an image into so many rows and columns of blocks, fewer where they would be less than 8 pixels."""
     rows, columns = (
         np.linspace(0, size, min(count, max(1, size // 8)) + 1).astype(int)
-        for size, count in zip(shape, _BLOCKS, strict=True)
+        for size, count in zip(shape, counts, strict=True)
     )
     return [
         (slice(int(a), int(b)), slice(int(c), int(d)))
