@@ -124,3 +124,15 @@ def test_photons_of_a_camera_come_back(rng):
     brightest = [rows["photons"].max() for rows in found]
     assert np.mean(brightest) == pytest.approx(2000, rel=0.05)
     assert np.std(brightest) == pytest.approx(np.mean([rows["photons_err"][0] for rows in found]), rel=0.5)
+
+
+def test_a_spot_is_fitted_the_same_in_any_company(rng):
+    # More than are computed at once, too far apart to see each other.
+    x, y, shape = grid(count=13)
+    truth = spots_at(x, y, 700.0)
+    frame = rng.poisson(expected(truth, shape)).astype(float)
+    found = refine(frame, np.zeros(1), truth, FREE)
+    for some in (slice(0, 5), slice(100, 169)):
+        part = refine(frame, np.zeros(1), spots_at(x[some], y[some], 700.0), FREE)
+        for name in ("x", "y", "photons", "x_err"):
+            np.testing.assert_allclose(getattr(found, name)[some], getattr(part, name), rtol=1e-9)
