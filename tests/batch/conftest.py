@@ -19,7 +19,16 @@ def write_field(path, pixels, um=0.65):
     group.attrs["ome"] = {
         "version": "0.5",
         "multiscales": [{"name": "field", "axes": axes, "datasets": datasets}],
-        "omero": {"channels": [{"label": "DAPI", "color": "0000FF", "active": True}] * len(pixels)},
+        "omero": {
+            "channels": [
+                {
+                    "label": f"stain {n}",
+                    "color": "0000FF",
+                    "window": {"start": 90, "min": 0, "end": 4e3, "max": 65535},
+                }
+                for n in range(len(pixels))
+            ]
+        },
     }
 
 
@@ -54,6 +63,12 @@ def write_plate(path, wells, fields=2, channels=2, size=(23, 17), seed=0):
             write_field(folder / image["path"], pixels)
             held[f"{well[0]}/{well[1:]}/{image['path']}"] = pixels
     return held
+
+
+@pytest.fixture
+def make_plate():
+    """Write a plate; returns its pixels by place."""
+    return write_plate
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import yaozarrs
 import zarr
 
 from napari_microsr.batch.job import BatchJob
+from napari_microsr.batch.jobs import make_jobs
 from napari_microsr.batch.run import run_batch
 from napari_microsr.core.image import open_image
 from napari_microsr.core.progress import Cancelled, SilentProgress
@@ -60,6 +61,8 @@ def test_a_plate_becomes_a_plate_of_the_same_layout(plate, tmp_path):
         {"path": "1", "acquisition": 7},
     ]
     for place, field in pixels.items():
+        channels = [zarr.open_group(p / place, mode="r").attrs["ome"]["omero"] for p in (result, path)]
+        assert channels[0] == channels[1]
         image = open_image(result / place)
         assert image.array.shape == (2, 46, 34)
         assert image.placement.pixel_size_um == (0.325, 0.325)
@@ -209,3 +212,16 @@ def test_a_missing_field_fails_alone(plate, tmp_path):
     assert zarr.open_group(result / "A/1", mode="r").attrs["ome"]["well"]["images"] == [
         {"path": "0", "acquisition": 7}
     ]
+
+
+def test_well_by_well_fields_go_onto_the_overview_of_their_well(tmp_path, make_plate):
+    make_plate(tmp_path / "over.ome.zarr", ["A1", "B3"], fields=1)
+    make_plate(tmp_path / "fields.ome.zarr", ["A1", "B3"], fields=2)
+    plates = {"inputs": [str(tmp_path / "fields.ome.zarr")], "overviews": [str(tmp_path / "over.ome.zarr")]}
+    jobs = {
+        item.key: job for item, job in make_jobs(BatchJob(do="register", output=tmp_path / "run", **plates))
+    }
+    assert set(jobs) == {"A1", "B3"}
+    assert jobs["B3"].overviews == [str(tmp_path / "over.ome.zarr/B/3/0")]
+    assert jobs["B3"].fields == [str(tmp_path / f"fields.ome.zarr/B/3/{n}") for n in (0, 1)]
+    assert jobs["B3"].output == tmp_path / "run" / "B3.json"

@@ -44,12 +44,15 @@ class Layout:
         Of the result.
     provenance : dict
         Kept in the store's attributes.
+    channels : dict or None
+        Names, colours and limits of the channels, as OME-Zarr's "omero" has them.
     """
 
     source: ImageSource
     plan: TilePlan
     dtype: np.dtype[Any]
     provenance: dict[str, Any]
+    channels: dict[str, Any] | None = None
 
     def __post_init__(self) -> None:
         others = [axis for axis in self.axes[:-2] if axis not in "tcz"]
@@ -150,7 +153,7 @@ class Layout:
         )
         ome = image.model_dump(mode="json", exclude_none=True, by_alias=True)
         return {
-            "ome": {"version": "0.5", **ome},
+            "ome": {"version": "0.5", **ome, **({"omero": self.channels} if self.channels else {})},
             "microsr": {
                 "rgb": self.source.rgb,
                 "provenance": self.provenance,

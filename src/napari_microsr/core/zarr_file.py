@@ -54,6 +54,18 @@ def read_zarr(path: Path, level: int = 0) -> FileImage:
     return FileImage(array, names, rgb, _exact(ours.get("placement"), placement))
 
 
+def read_channels(path: Path) -> dict[str, Any] | None:
+    """Return what OME-Zarr says of an image's channels ("omero": names, colours, limits), None if nothing."""
+    try:
+        node = zarr.open_group(for_zarr(path), mode="r")
+        attributes = _image_group(node, path).attrs.asdict()
+    except (FileNotFoundError, ValueError, InputError):  # an array, or no store at all
+        return None
+    ome = attributes.get("ome", attributes)
+    found = ome.get("omero") if isinstance(ome, dict) else None
+    return found if isinstance(found, dict) and isinstance(found.get("channels"), list) else None
+
+
 def _bare(array: zarr.Array[Any]) -> FileImage:
     names = getattr(array.metadata, "dimension_names", None) or ()
     letters = [str(name).lower() for name in names]

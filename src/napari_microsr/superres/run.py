@@ -17,6 +17,7 @@ from napari_microsr.core.sink import ZarrSink
 from napari_microsr.core.spread import ask
 from napari_microsr.core.tiles import TilePlan
 from napari_microsr.core.weights import ModelCard
+from napari_microsr.core.zarr_file import read_channels
 from napari_microsr.errors import InputError, JobError
 from napari_microsr.superres.ensemble import Member, Other, expecting, find_other
 from napari_microsr.superres.foreign import find_model
@@ -122,6 +123,16 @@ class UpscaleRun:
             **({"skip_background": True} if self.job.skip_background else {}),
         }
 
+    @property
+    def channels(self) -> dict[str, Any] | None:
+        """What the image's file says of its channels; the result keeps it: its intensities are the same."""
+        path, axes = self.source.path, self.source.plane_axes
+        if path is None or not path.is_dir():
+            return None
+        found = read_channels(path)
+        count = self.source.plane_shape[axes.index("c")] if "c" in axes else 1
+        return found if found is not None and len(found["channels"]) == count else None
+
     def layouts(self) -> tuple[Layout, ...]:
         """Return the layouts of the result and of what is asked for beside it."""
         types = {"result": self.source.dtype, "residual": residual_dtype(self.source.dtype)}
@@ -133,6 +144,7 @@ class UpscaleRun:
                 coarse if content == "consistency" else self.plan,
                 types.get(content, np.dtype(np.float32)),
                 {**provenance, "content": content},
+                self.channels if content == "result" else None,
             )
             for content in self.job.contents
         )
