@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +12,11 @@ import pytest
 pytest.importorskip("napari")
 
 import tifffile
-from filelock import FileLock
 from qtpy.QtCore import QMimeData, QPoint, Qt, QThreadPool, QUrl
 from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+import napari_microsr
 from napari_microsr.batch.job import BatchJob
 from napari_microsr.batch.manifest import ItemState
 from napari_microsr.batch.run import run_batch
@@ -309,11 +310,15 @@ def test_what_is_wrong_is_said(open_batch, model, folder, qtbot, click_run, chan
     assert widget.preview_button.isEnabled()
 
 
-def test_a_folder_in_use_is_said(open_batch, model, folder, tmp_path, click_run):
-    (tmp_path / "slides-upscale").mkdir()
-    widget = open_batch(model, folder)
-    with FileLock(tmp_path / "slides-upscale" / "microsr.lock"):
-        assert "in use" in click_run(widget)
+def test_a_folder_in_use_is_said(open_batch, model, folder, gate, qtbot, click_run):
+    first, second = open_batch(model, folder), open_batch(model, folder)
+    qtbot.mouseClick(first.button, LEFT)
+    task = first.task
+    qtbot.waitUntil(lambda: "running 0 %" in shown(first).values(), timeout=20_000)
+    assert "another run" in click_run(second)
+    with qtbot.waitSignal(task.ended, timeout=20_000):
+        gate.release(100)
+    assert shown(first) == dict.fromkeys(NAMES, "done")
 
 
 def test_a_registration_of_each_slide(open_batch, model, tmp_path, slide, qtbot, click_run):
@@ -341,6 +346,17 @@ def test_the_report_opens_in_the_browser(open_batch, model, folder, qtbot, click
     click_run(widget)
     qtbot.mouseClick(widget.progress.report_button, LEFT)
     assert opened == [str(widget.output.get() / "report.html")]
+
+
+def test_a_network_installed_meanwhile_is_offered(open_batch, model, home):
+    widget = open_batch(model)
+    card = json.loads((Path(napari_microsr.__file__).parent / "weights" / "bicubic.json").read_text())
+    (home / "models").mkdir(parents=True)
+    (home / "models" / "mine.json").write_text(json.dumps(card | {"id": "mine"}))
+    widget.tabs.setCurrentIndex(1)
+    models = widget.tasks.forms["upscale"].models
+    assert models.get() == "bicubic"
+    assert models.box.findData("mine") >= 0
 
 
 def test_settings_are_kept_and_reset(open_batch, model, folder, qtbot, click_run):

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 from superqt import QCollapsible
 
@@ -138,6 +139,13 @@ class SettingsTab(QWidget):
         for widget in (self._heading, self.load_button, *self.forms.values()):
             rows.addWidget(widget)
         rows.addStretch(1)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802 - Qt's name
+        """Look again for networks: one may have been trained since."""
+        for form in self.forms.values():
+            if form.models is not None:
+                form.models.refresh()
+        super().showEvent(event)
 
     def choose(self, task: str) -> None:
         """Show the settings of a task."""
