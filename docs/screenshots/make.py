@@ -4,7 +4,7 @@
 
 Opens the shipped slide in napari, runs the widget on a part of it, and writes to FOLDER (docs/images)
 super-resolve.png, the window during a run, and before-after.png, a detail of slide, bicubic and network.
-Then it makes the pictures of register.py, localise.py and evaluate.py.
+Then it makes the pictures of register.py, localise.py, evaluate.py and batch.py.
 """
 
 import os
@@ -13,6 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import batch
 import evaluate
 import localise
 import numpy as np
@@ -39,6 +40,7 @@ def main():
         register.show(folder, Path(scratch))
         localise.show(folder, Path(scratch))
         evaluate.show(folder, Path(scratch))
+        batch.show(folder, Path(scratch))
 
 
 def show(folder, stores):
