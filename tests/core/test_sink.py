@@ -236,7 +236,7 @@ def test_axes_that_ome_zarr_cannot_hold_are_refused():
 
 
 def test_the_journal_survives_being_cut_at_any_byte(tmp_path):
-    layout = layout_of(np.zeros((200, 200), np.uint8), "yx")
+    layout = layout_of(np.full((200, 200), 7, np.uint8), "yx")
     write(tmp_path / "out.zarr", layout, numbers=range(9))
     journal = Path(tmp_path / "out.zarr.partial" / JOURNAL)
     text = journal.read_bytes()

@@ -7,8 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from napari_microsr import __version__
 from napari_microsr.batch.figures import figures_of
 from napari_microsr.batch.fingerprint import fingerprint, model_of
@@ -20,13 +18,13 @@ from napari_microsr.batch.plate import write_plate
 from napari_microsr.batch.report import REPORT, write_report
 from napari_microsr.batch.summary import write_summary
 from napari_microsr.core.job import Job
+from napari_microsr.core.lock import Lock
 from napari_microsr.core.output import writing
 from napari_microsr.core.progress import Cancelled, Progress, SilentProgress
-from napari_microsr.errors import MicroSRError, OutputError
+from napari_microsr.errors import MicroSRError
 from napari_microsr.tasks import TRAININGS, Result, perform
 
 Watch = Callable[[ItemState], None]
-LOCK = "microsr.lock"
 SETTINGS = "batch.yaml"
 #: Tasks whose result has its name only when it is complete.
 WHOLE_OR_NOTHING = frozenset({"upscale", "localize", "merge", "pairs"})
@@ -248,18 +246,9 @@ def held(folder: Path) -> Iterator[None]:
         If one is in it, or the folder cannot be made.
     """
     with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / LOCK, timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise OutputError(
-                f"{folder} is in use by another run.", "Wait for that run to finish, or give another folder."
-            ) from error
-    try:
+        lock = Lock(folder, folder)
+    with lock:
         yield
-    finally:
-        lock.release()
 
 
 def _write_plates(batch: BatchJob, items: Sequence[Item], states: dict[str, ItemState]) -> None:

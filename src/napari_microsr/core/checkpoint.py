@@ -5,13 +5,41 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from napari_microsr.core.fitting import Fit
+from napari_microsr.core.output import writing
 from napari_microsr.errors import JobError
 
 LAST = "last.ckpt"
 _AFRESH = "Start without resuming, under another name or with the settings of that run."
+
+
+class WholeCheckpoints(TorchCheckpointIO):  # type: ignore[misc]
+    """Writes a checkpoint beside its place and moves it there: the last one is never half of one.
+
+    Lightning writes it to the folder of temporary files, from which a move may be a copy.
+    """
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        """Write a checkpoint.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full or the folder cannot be written; the one before stays.
+        """
+        place = Path(path)
+        unfinished = place.with_name(place.name + ".partial")
+        with writing(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                with unfinished.open("wb") as file:
+                    torch.save(checkpoint, file)
+                unfinished.replace(place)
+            finally:
+                unfinished.unlink(missing_ok=True)
 
 
 def check_checkpoint(path: Path, module: Fit) -> None:

@@ -96,10 +96,13 @@ class EpochLog:
         self.rows.append({"step": epoch.step, **epoch.figures})
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / METRICS).open("w", newline="", encoding="utf-8") as file:
+        table = self.folder / METRICS
+        unfinished = table.with_name(METRICS + ".partial")
+        with unfinished.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)
+        unfinished.replace(table)
         for picture in epoch.pictures:
             (self.folder / PICTURES).mkdir(exist_ok=True)
             name = re.sub(r"[^\w+-]+", "-", picture.name)  # a layer's name may hold what a file's must not

@@ -4,13 +4,12 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
-from napari_microsr.core.journal import Journal
+from napari_microsr.core.journal import JOURNAL, Journal
+from napari_microsr.core.lock import HOLDER, LOCK, Lock
+from napari_microsr.core.ome_zarr import Layout
 from napari_microsr.errors import OutputError
 
-JOURNAL = "microsr-journal.txt"
-LOCK = "microsr.lock"
+_OURS = (LOCK, HOLDER)
 
 
 class LocalHome:
@@ -48,36 +47,32 @@ class LocalHome:
         self.path = path
         self.folder = path.with_name(path.name + ".partial")
         self.note = self.folder / JOURNAL
-        self._lock = FileLock(self.folder / LOCK, timeout=0)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._acquire()
+        self._lock = Lock(self.folder, self.folder)
         try:
             self.journal = self._open(fingerprint, restart)
         except BaseException:
             self._lock.release()
             raise
 
-    def _acquire(self) -> None:
-        try:
-            self._lock.acquire()
-        except Timeout as error:
-            raise OutputError(
-                f"{self.folder} is being written by another run.",
-                "Wait for that run to finish, cancel it, or give another output.",
-            ) from error
-
     def _open(self, fingerprint: dict[str, Any], restart: bool) -> Journal:
-        if not self.note.exists() and any(entry.name != LOCK for entry in self.folder.iterdir()):
+        if not self.note.exists() and any(entry.name not in _OURS for entry in self.folder.iterdir()):
             raise OutputError(f"{self.folder} holds files of another program.", "Move that folder away.")
-        journal = Journal(self.note, fingerprint)
-        if journal.blocks and not restart:
+        journal = Journal(self.note, fingerprint, discard=restart)
+        if journal.blocks:
             refuse_other(self.folder, journal.header, fingerprint)
-        if restart or not journal.blocks:
+        else:
             _empty(self.folder)
-            self.note.unlink()  # last, so that a kill leaves the folder recognisable as ours
-            journal = Journal(self.note, fingerprint)
+            journal = Journal(self.note, fingerprint, discard=True)
         self._sweep()
         return journal
+
+    def look(self, layout: Layout) -> None:
+        """Forget the blocks whose files are gone, so that they are made again.
+
+        A block of zeros has no file; making it again costs less than a hole that nobody sees.
+        """
+        blocks = self.journal.blocks
+        blocks -= {place for place in blocks if not (self.folder / layout.key(place)).exists()}
 
     def _sweep(self) -> None:
         """Remove the temporary files of killed writes: the finished store must not hold any."""
@@ -85,18 +80,27 @@ class LocalHome:
             leftover.unlink(missing_ok=True)
 
     def finish(self) -> None:
-        """Drop the journal and rename the store; one that it replaces is there until then."""
+        """Rename the store and drop the journal; one that it replaces is there until then.
+
+        Raises
+        ------
+        OutputError
+            If the unfinished store was removed while it was written.
+        """
         self.close()
+        if not self.note.exists() or not (self.folder / "zarr.json").exists():
+            raise OutputError(f"{self.folder} was removed while it was written.", "Run the job again.")
         self._sweep()
-        self.note.unlink()
-        (self.folder / LOCK).unlink(missing_ok=True)
+        old = self.path.with_name(self.path.name + ".replaced")
+        if old.exists():
+            shutil.rmtree(old)  # a run was killed while it removed it
         if self.path.exists():
-            old = self.path.with_name(self.path.name + ".replaced")
             self.path.rename(old)
-            self.folder.rename(self.path)
+        self.folder.rename(self.path)
+        # After the name: whatever lies under the other one can be resumed.
+        (self.path / JOURNAL).unlink()
+        if old.exists():
             shutil.rmtree(old)
-        else:
-            self.folder.rename(self.path)
 
     def close(self) -> None:
         """Release the store."""
@@ -122,7 +126,7 @@ def refuse_other(folder: Path, old: dict[str, Any], new: dict[str, Any]) -> None
 
 def _empty(folder: Path) -> None:
     for entry in folder.iterdir():
-        if entry.name in (LOCK, JOURNAL):
+        if entry.name in (*_OURS, JOURNAL):
             continue
         if entry.is_dir():
             shutil.rmtree(entry)

@@ -1,5 +1,6 @@
 """Which blocks of an unfinished store are proven to be complete."""
 
+import errno
 import json
 import os
 from collections.abc import Iterable
@@ -7,6 +8,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from napari_microsr.core.remote import is_remote, read_bytes
+from napari_microsr.errors import OutputError
+
+JOURNAL = "microsr-journal.txt"
 
 Block = tuple[int, int, int, int]
 """Pyramid level, plane, row, column of one shard."""
@@ -24,18 +28,28 @@ class Journal:
         The journal file; it is read if it is there, else begun.
     header : dict
         What the run computes; kept as the first line.
+    discard : bool
+        Begin anew.
+
+    Raises
+    ------
+    OutputError
+        If the file is damaged.
     """
 
-    def __init__(self, path: Path, header: dict[str, Any]) -> None:
+    def __init__(self, path: Path, header: dict[str, Any], *, discard: bool = False) -> None:
         self.path = path
         self.blocks: set[Block] = set()
         self._stream: IO[bytes] | None = None
-        lines = path.read_bytes().split(b"\n") if path.exists() else []
+        lines = path.read_bytes().split(b"\n") if path.exists() and not discard else []
         if len(lines) > 1:
-            self.header: dict[str, Any] = json.loads(lines[0])
-            for line in lines[1:-1]:
-                level, plane, row, col = map(int, line.split())
-                self.blocks.add((level, plane, row, col))
+            try:
+                self.header: dict[str, Any] = dict(json.loads(lines[0]))
+                for line in lines[1:-1]:
+                    level, plane, row, col = map(int, line.split())
+                    self.blocks.add((level, plane, row, col))
+            except (ValueError, TypeError) as error:
+                raise OutputError(f"{path} is damaged.", "Restart to begin that run anew.") from error
             with path.open("rb+") as stream:
                 stream.truncate(sum(len(line) + 1 for line in lines[:-1]))
         else:
@@ -47,7 +61,12 @@ class Journal:
         if self._stream is None:
             self._stream = self.path.open("ab", buffering=0)
         blocks = list(blocks)
-        self._stream.write(b"".join(b"%d %d %d %d\n" % block for block in blocks))
+        lines = b"".join(b"%d %d %d %d\n" % block for block in blocks)
+        size = os.fstat(self._stream.fileno()).st_size
+        if self._stream.write(lines) != len(lines):
+            # A disk that gets full takes a part; the next line must not follow half of one.
+            os.truncate(self.path, size)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
         self.blocks.update(blocks)
 
     def close(self) -> None:

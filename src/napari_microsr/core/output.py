@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import PlainSerializer, ValidatorFunctionWrapHandler, WrapValidator
 
+from napari_microsr.core.journal import JOURNAL
 from napari_microsr.core.progress import Cancelled
 from napari_microsr.core.remote import check_writable, forget_listing, is_remote, is_url, place_of, read_bytes
 from napari_microsr.errors import MicroSRError, OutputError
@@ -71,6 +72,9 @@ def check_output(path: Path, *, restart: bool) -> None:
             f"{path} was not written by napari-microsr and is not replaced.",
             "Give another output, or move it away yourself.",
         )
+    if not is_remote(path):
+        with contextlib.suppress(OSError):  # there is one if a run was killed after its last step
+            (path / JOURNAL).unlink()
 
 
 def is_there(path: Path) -> bool:

@@ -99,8 +99,7 @@ class ZarrSink:
             )
             try:
                 self.store = Store(self._home.folder, layout, published=not is_remote(path))
-                if isinstance(self._home, RemoteHome):
-                    self._home.look(layout)
+                self._home.look(layout)
             except BaseException:
                 self._home.close()
                 raise

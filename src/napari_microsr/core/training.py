@@ -1,10 +1,12 @@
 """The one trainer set-up: any network that maps an input to a target, on Lightning."""
 
 import logging
+import os
 import signal
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,17 @@ from napari_microsr.core import torchvision_guard  # noqa: F401
 # isort: split
 import lightning
 import torch
-from lightning.pytorch.callbacks import Callback, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from napari_microsr.core.checkpoint import LAST, check_checkpoint
+from napari_microsr.core.checkpoint import LAST, WholeCheckpoints, check_checkpoint
 from napari_microsr.core.epoch import Epoch, EpochLog, Watch
 from napari_microsr.core.fitting import CLIP, Fit, Pair, Schedule
+from napari_microsr.core.lock import Lock
+from napari_microsr.core.output import writing
 from napari_microsr.core.progress import Cancelled, Progress
 from napari_microsr.errors import DeviceError, JobError
 
@@ -153,13 +157,14 @@ def fit(
             persistent_workers=schedule.workers > 0,
         )
         try:
-            trainer.fit(
-                module,
-                loader,
-                DataLoader(torch.zeros(1, 1)),  # type: ignore[arg-type]
-                ckpt_path=last if resume else None,
-                weights_only=True if resume else None,
-            )
+            with _held(folder):
+                trainer.fit(
+                    module,
+                    loader,
+                    DataLoader(torch.zeros(1, 1)),  # type: ignore[arg-type]
+                    ckpt_path=last if resume else None,
+                    weights_only=True if resume else None,
+                )
         except SystemExit as error:
             # Lightning answers Ctrl-C by ending the interpreter, and ignores it from then on.
             signal.signal(signal.SIGINT, on_interrupt)
@@ -170,6 +175,13 @@ def fit(
     module.load_state_dict(torch.load(last, map_location="cpu", weights_only=True)["state_dict"])
     network: nn.Module = module.network
     return network.eval()
+
+
+def _held(folder: Path) -> AbstractContextManager[Any]:
+    if "LOCAL_RANK" in os.environ:
+        return nullcontext()  # started for one more device by the process that holds the folder
+    with writing(folder):
+        return Lock(folder, folder)
 
 
 def _trainer(module: Fit, folder: Path, report: Report) -> lightning.Trainer:
@@ -193,13 +205,14 @@ def _trainer(module: Fit, folder: Path, report: Report) -> lightning.Trainer:
             log_every_n_steps=schedule.check_every,
             logger=_logger(folder) if schedule.tensorboard else False,
             callbacks=[
-                EMAWeightAveraging(decay=schedule.ema_decay),
+                WeightAveraging(avg_fn=moving_average(schedule.ema_decay)),
                 ModelCheckpoint(folder, "best", monitor="score", mode="max", save_on_train_epoch_end=True),
                 ModelCheckpoint(
                     folder, Path(LAST).stem, enable_version_counter=False, save_on_train_epoch_end=True
                 ),
                 report,
             ],
+            plugins=[WholeCheckpoints()],
             enable_progress_bar=False,
             enable_model_summary=False,
         )
@@ -207,6 +220,15 @@ def _trainer(module: Fit, folder: Path, report: Report) -> lightning.Trainer:
         raise DeviceError(
             f"Training on {schedule.device} is not possible here ({error}).", "Set device to auto or cpu."
         ) from error
+
+
+def moving_average(decay: float) -> Callable[[Tensor, Tensor, Any], Tensor]:
+    """Return the exponential moving average, which leaves what does not change as it is, to the bit.
+
+    Constants of a network, such as the kernel of an interpolation, are averaged as well and must not drift:
+    a checkpoint does not hold them.
+    """
+    return lambda average, now, _: average + (1 - decay) * (now - average)
 
 
 def _strategy(module: Fit) -> str:

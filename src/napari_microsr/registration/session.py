@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_microsr.core.image import ImageSource
+from napari_microsr.core.lock import Lock, beside
 from napari_microsr.core.output import writing
 from napari_microsr.core.progress import Cancelled, Progress
 from napari_microsr.errors import InputError, MicroSRError, OutputError
@@ -52,8 +53,13 @@ class Session:
 
     def run(self) -> Placements:
         """Search all fields, tie them to each other and write the placements."""
-        with writing(self.job.output):
-            self.job.output.absolute().parent.mkdir(parents=True, exist_ok=True)
+        output = self.job.output.absolute()
+        with writing(output):
+            lock = Lock(output.parent, output, beside(output))
+        with lock:
+            return self._run()
+
+    def _run(self) -> Placements:
         if features.available():
             # It replaces itself in sys.modules while it is imported: not in several threads at once.
             import_module("cv2")

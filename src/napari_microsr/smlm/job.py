@@ -12,6 +12,7 @@ from napari_microsr.core.image import ImageSource, open_image
 from napari_microsr.core.job import Job
 from napari_microsr.core.output import check_free, writing
 from napari_microsr.core.progress import Progress, SilentProgress
+from napari_microsr.core.unchanged import check_unchanged
 from napari_microsr.errors import JobError, OutputError
 from napari_microsr.smlm.camera import Camera
 from napari_microsr.smlm.localizations import Localizations, check_pixel_nm
@@ -131,7 +132,6 @@ def localize(
     Cancelled
         If the progress asked to stop; what was found stays and is resumed.
     """
-    from napari_microsr.smlm.formats import write_table
     from napari_microsr.smlm.measure import photon_doubts
     from napari_microsr.smlm.parts import Parts
     from napari_microsr.smlm.prepare import prepare
@@ -144,15 +144,33 @@ def localize(
             client = stack.enter_context(connect(job.cluster))
         run = prepare(job, source or open_image(job.source), camera, progress, elsewhere=client is not None)
         folder = job.output.with_name(job.output.name + ".partial")
-        parts = Parts(folder, run.fingerprint(), restart=job.restart)
+        made = run.fingerprint()
+        parts = stack.enter_context(Parts(folder, made, restart=job.restart))
         _fill(parts, run, progress, found, client)
-    table = parts.read(**run.field())
-    for message in photon_doubts(table.photons, run.ranges, job.model):
-        progress.warn(message)
-    write_table(job.output, table)
-    write_provenance(job.output, run.fingerprint())
-    parts.remove()
+        check_unchanged(run.source, made["source"])
+        table = parts.read(**run.field())
+        for message in photon_doubts(table.photons, run.ranges, job.model):
+            progress.warn(message)
+        _finish(job.output, table, made, parts)
     return table
+
+
+def _finish(output: Path, table: Localizations, made: dict[str, Any], parts: "Parts") -> None:
+    """Write everything beside its place and name the table last: who sees it sees it whole."""
+    from napari_microsr.smlm.formats import write_table
+
+    hidden = output.with_name(f".{output.name}")
+    files = [hidden.with_suffix(".yaml"), provenance_path(hidden), hidden]
+    try:
+        write_table(hidden, table)
+        write_provenance(hidden, made)
+        parts.remove()
+        with writing(output):
+            for file in filter(Path.exists, files):
+                file.replace(output.with_name(file.name[1:]))
+    finally:
+        for file in files:
+            file.unlink(missing_ok=True)
 
 
 def _fill(parts: "Parts", run: "LocalizeRun", progress: Progress, found: Found | None, client: Any) -> None:

@@ -4,10 +4,11 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
+from napari_microsr.core.lock import Lock
 from napari_microsr.core.output import writing
 from napari_microsr.errors import OutputError
 from napari_microsr.smlm.localizations import COLUMNS, Localizations
@@ -40,17 +41,40 @@ class Parts:
         self.folder = folder
         note, text = folder / SETTINGS, json.dumps(settings, sort_keys=True)
         with writing(folder):
-            ours = note.is_file()
-            if ours and restart:
-                shutil.rmtree(folder)
-                ours = False
-            if ours and note.read_text(encoding="utf-8") != text:
-                raise OutputError(
-                    f"{folder} holds an unfinished run with other settings.",
-                    "Restart to replace it, or give another output.",
-                )
-            folder.mkdir(parents=True, exist_ok=True)
-            note.write_text(text, encoding="utf-8")
+            self._lock = Lock(folder, folder)
+            try:
+                if restart:
+                    self._empty()
+                self._open(note, text)
+            except BaseException:
+                self.close()
+                raise
+
+    def _open(self, note: Path, text: str) -> None:
+        if not note.is_file():
+            unfinished = note.with_suffix(".tmp")
+            unfinished.write_text(text, encoding="utf-8")
+            unfinished.replace(note)
+        elif note.read_text(encoding="utf-8", errors="replace") != text:
+            raise OutputError(
+                f"{self.folder} holds an unfinished run with other settings.",
+                "Restart to replace it, or give another output.",
+            )
+
+    def _empty(self) -> None:
+        """Forget everything; the note last, so that a kill leaves the folder recognisable as ours."""
+        for path in (*self.folder.glob("*.npz"), *self.folder.glob("*.tmp"), self.folder / SETTINGS):
+            path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others write; what is there stays."""
+        self._lock.release()
 
     def missing(self, frames: range) -> list[range]:
         """Return the frames that are not there, in unbroken stretches."""
@@ -84,6 +108,7 @@ class Parts:
 
     def remove(self) -> None:
         """Delete the folder."""
+        self.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _blocks(self) -> list[tuple[int, int, Path]]:

@@ -14,6 +14,7 @@ from napari_microsr.core.output import StorePath, check_output
 from napari_microsr.core.progress import Progress, SilentProgress
 from napari_microsr.core.region import parse_region, part_of
 from napari_microsr.core.tiles import Region
+from napari_microsr.core.unchanged import check_unchanged
 
 if TYPE_CHECKING:
     from napari_microsr.core.sink import ZarrSink
@@ -175,6 +176,7 @@ def upscale(
                 run_tiles(run.source, run.plan, process, sinks, progress, batches)
         else:
             distribute(run, sinks, batches, progress, client)
+        check_unchanged(run.source, sinks[0].journal.header["source"])
         progress.advance("measuring evidence", 0, 1)
         note_evidence(run, sinks, progress)
         return tuple(sink.finish() for sink in sinks)

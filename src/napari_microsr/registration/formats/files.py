@@ -19,7 +19,7 @@ def write_text(path: Path, text: str) -> None:
     OutputError
         If the folder cannot be written or the disk is full; a file that was there before stays as it was.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.partial")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
