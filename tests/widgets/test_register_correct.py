@@ -1,5 +1,7 @@
 """Correction by hand and by landmarks, comparison, locating, and files of the widget Register."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -342,3 +344,22 @@ def test_merge_makes_one_image_over_the_overview(registered, press, model, dialo
     far = merged.data_to_world((479.5, 599.5)), slide_layer.data_to_world((239.5, 299.5))
     np.testing.assert_allclose(*far, atol=1e-6)
     assert read_placements(tmp_path / "slide-placements.json").fields
+
+
+def test_training_pairs_are_written_of_what_is_placed(registered, press, dialog, tmp_path):
+    from napari_microsr.core.image import open_image
+
+    widget = registered(rotate=10, translate=(5, 6))
+    dialog(tmp_path / "lab pairs")
+    message = press(widget, widget.files.pairs)
+    assert "Done" in message
+    assert "patches" in message
+    document = json.loads((tmp_path / "lab pairs" / "pairs.json").read_text(encoding="utf-8"))
+    placed = [placement.name for placement in widget.book if placement.status == "placed"]
+    assert [entry["name"] for entry in document["fields"]] == placed
+    for entry in document["fields"]:
+        low, high = (open_image(tmp_path / "lab pairs" / entry[kind]) for kind in ("low", "high"))
+        assert (high.height, high.width) == (entry["factor"] * low.height, entry["factor"] * low.width)
+        assert entry["patches"]
+    dialog(tmp_path / "lab pairs")
+    assert "exists already" in press(widget, widget.files.pairs)

@@ -1,5 +1,6 @@
-"""Export and import placements, and merge the fields into one image."""
+"""Export and import placements, merge the fields into one image, and make training pairs of them."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -56,6 +57,10 @@ class FilesPanel(QWidget):
         self.um = NumberBox(0.0, 1e6, optional=True)
         self.um.setToolTip(tooltip("Pixel size of the merged image in µm; auto takes the finest field's."))
         self.um.setAccessibleName("Pixel size of the merged image in µm")
+        self.pairs = button(
+            "Export training pairs…",
+            "Write each placed field and the overview below it on matching grids, to train a network on.",
+        )
         size = QLabel("Its pixel size (µm)")
         size.setBuddy(self.um)
         grid = QGridLayout(self)
@@ -66,10 +71,12 @@ class FilesPanel(QWidget):
         grid.addWidget(self.merge, 2, 0, 1, 2)
         grid.addWidget(size, 3, 0)
         grid.addWidget(self.um, 3, 1)
-        grid.setRowStretch(4, 1)
+        grid.addWidget(self.pairs, 4, 0, 1, 2)
+        grid.setRowStretch(5, 1)
         self.export.clicked.connect(self._export)
         self.import_.clicked.connect(self._import)
         self.merge.clicked.connect(self._merge)
+        self.pairs.clicked.connect(self._export_pairs)
 
     def _export(self) -> None:
         suffix = FORMATS[self.kinds.currentData()].suffix
@@ -126,11 +133,7 @@ class FilesPanel(QWidget):
         if path is None:
             return
         placements, images, um = self._widget.book.placements(), self._images(), self.um.get()
-        chosen = self._widget.table.current()
-        placement = self._widget.book.get(chosen) if chosen else None
-        overview = placement.overview if placement else None
-        if overview is None and placements.overviews:
-            overview = placements.overviews[0].name
+        overview = self._chosen_overview(placements)
 
         def work(task: Progress) -> dict[str, Any]:
             from napari_microsr.registration.merge import MergeJob, merge
@@ -149,6 +152,34 @@ class FilesPanel(QWidget):
             return f"Done: {path}"
 
         self._widget.do(f"Merge: {path}", work, finish)
+
+    def _export_pairs(self) -> None:
+        path = self._ask("Export training pairs into a new folder", "", "training pairs")
+        if path is None:
+            return
+        placements, images = self._widget.book.placements(), self._images()
+        overview = self._chosen_overview(placements)
+
+        def work(task: Progress) -> list[str]:
+            from napari_microsr.registration.pairs import PairsJob, export_pairs
+
+            opened = {name: as_file(*given) for name, given in images.items()}
+            job = PairsJob.parse({"placements": path, "output": path, "overview": overview})
+            manifest = export_pairs(job, placements=placements, images=opened, progress=task)
+            fields = json.loads(manifest.read_text(encoding="utf-8"))["fields"]
+            kept = sum(len(field["patches"]) for field in fields)
+            dropped = sum(sum(field["dropped"].values()) for field in fields)
+            return [f"{kept} patches of {len(fields)} fields fit, {dropped} do not and are left out."]
+
+        self._widget.do(f"Training pairs: {path}", work, self._done(path))
+
+    def _chosen_overview(self, placements: Placements) -> str | None:
+        """Return the overview of the field chosen in the table, else the first."""
+        chosen = self._widget.table.current()
+        placement = self._widget.book.get(chosen) if chosen else None
+        if placement is not None and placement.overview is not None:
+            return placement.overview
+        return placements.overviews[0].name if placements.overviews else None
 
     def _done(self, path: Path) -> Callable[[Task], str]:
         def finish(task: Task) -> str:
@@ -169,9 +200,9 @@ class FilesPanel(QWidget):
             if layer is not None
         }
 
-    def _ask(self, title: str, suffix: str) -> Path | None:
-        folder = self._widget.files_folder()
-        name, _ = QFileDialog.getSaveFileName(self, title, str(folder / f"placements{suffix}"), f"*{suffix}")
+    def _ask(self, title: str, suffix: str, name: str = "placements") -> Path | None:
+        start = str(self._widget.files_folder() / f"{name}{suffix}")
+        name, _ = QFileDialog.getSaveFileName(self, title, start, f"*{suffix}")
         if not name:
             return None
         return Path(name if name.endswith(suffix) else name + suffix)
