@@ -10,6 +10,7 @@ from typing import Any
 __version__ = version("napari-microsr")
 
 _PUBLIC = {
+    "BatchJob": "batch.job",
     "EvaluateJob": "superres.evaluate_job",
     "ImageSource": "core.image",
     "Localizations": "smlm.localizations",
@@ -26,6 +27,7 @@ _PUBLIC = {
     "open_image": "core.image",
     "read_placements": "registration.formats",
     "register": "registration.job",
+    "run_batch": "batch.run",
     "upscale": "superres.job",
     "write_placements": "registration.formats",
 }
