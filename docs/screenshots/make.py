@@ -13,13 +13,14 @@ import tempfile
 import time
 from pathlib import Path
 
-import batch
 import evaluate
 import localise
 import numpy as np
 import register
 import train
 from PIL import Image, ImageDraw, ImageFont
+
+import batch
 
 MODEL = "histology-x2"
 # Epidermis with nuclei, keratin and dermis.
