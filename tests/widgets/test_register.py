@@ -116,6 +116,27 @@ def test_a_folder_of_fields_becomes_layers_and_a_bad_file_stops_nothing(
     assert "broken.tif" in cell(widget.table, row, 7)
 
 
+def test_a_folder_adds_to_the_layers_and_none_comes_twice(
+    model, open_register, click_run, slide, tmp_path, qtbot
+):
+    tifffile.imwrite(
+        tmp_path / "turned.tif",
+        slide["fields"]["turned"],
+        photometric="rgb",
+        resolution=(2e4, 2e4),
+        resolutionunit=3,
+    )
+    widget = open_register(model, fields=("top",))
+    qtbot.keyClicks(widget.sources.folder, str(tmp_path / "t*.tif"))
+    assert click_run(widget) == "2 placed."
+    assert {layer.name for layer in model.layers} == {"slide", "top", "turned", "Field outlines"}
+    for name in ("top", "turned"):
+        assert shown_error(model, name, slide["truth"][name]) < 0.5
+    widget.output.replace.setChecked(True)
+    assert click_run(widget) == "2 placed."
+    assert len(model.layers) == 4
+
+
 def test_a_click_on_a_row_selects_the_field_and_shows_it(model, open_register, click_run, qtbot):
     widget = open_register(model)
     click_run(widget)

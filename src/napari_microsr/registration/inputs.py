@@ -125,9 +125,14 @@ def from_files(paths: Sequence[Path], um: float | None) -> list[Input]:
     return _named([Input(name_of(path), path, um=um) for path in paths])
 
 
-def from_sources(sources: Sequence[ImageSource], um: float | None) -> list[Input]:
-    """Return open images as `from_files` does files."""
-    return _named([Input(source.name, source.path, source, um) for source in sources])
+def from_sources(sources: Sequence[ImageSource | Path], um: float | None) -> list[Input]:
+    """Return open images as `from_files` does files, which may be among them."""
+    return _named(
+        [
+            Input(name_of(it), it, um=um) if isinstance(it, Path) else Input(it.name, it.path, it, um)
+            for it in sources
+        ]
+    )
 
 
 def _named(inputs: list[Input]) -> list[Input]:

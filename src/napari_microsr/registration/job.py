@@ -57,7 +57,7 @@ def register(
     job: RegisterJob,
     *,
     overviews: Sequence[ImageSource] | None = None,
-    fields: Sequence[ImageSource] | None = None,
+    fields: "Sequence[ImageSource | Path] | None" = None,
     progress: Progress | None = None,
     placed: "Callable[[FieldPlacement], None] | None" = None,
     previous: "Placements | None" = None,
@@ -70,7 +70,7 @@ def register(
     job : RegisterJob
         What to do.
     overviews, fields : sequence of ImageSource, optional
-        The images, if they are not the files of the job.
+        The images, if they are not the files of the job. Fields may be paths, too.
     progress : Progress, optional
         Told of each field; may cancel.
     placed : callable, optional

@@ -30,7 +30,7 @@ class Session:
         self,
         job: RegisterJob,
         overviews: Sequence[ImageSource] | None,
-        fields: Sequence[ImageSource] | None,
+        fields: Sequence[ImageSource | Path] | None,
         progress: Progress,
         placed: Callable[[FieldPlacement], None] | None,
         previous: Placements | None,

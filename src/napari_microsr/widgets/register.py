@@ -26,7 +26,7 @@ from napari_microsr.widgets.placement_table import PlacementTable, verdict
 from napari_microsr.widgets.register_correct import CorrectDesk
 from napari_microsr.widgets.register_panels import ComparePanel, CorrectPanel, LocatePanel
 from napari_microsr.widgets.register_sources import SourcePicker
-from napari_microsr.widgets.register_work import pixel_um, shown_file
+from napari_microsr.widgets.register_work import pixel_um, shown_file, unseen_files
 from napari_microsr.widgets.task import Task
 
 if TYPE_CHECKING:
@@ -133,7 +133,10 @@ class RegisterWidget(JobWidget):
                 **self.form.get(),
                 **self.advanced.get(),
                 "overviews": [file_of(layer) or layer.name for layer in overviews],
-                "fields": [str(folder)] if folder else [file_of(layer) or layer.name for layer in fields],
+                "fields": [
+                    *(file_of(layer) or layer.name for layer in fields),
+                    *([str(folder)] if folder else []),
+                ],
                 "output": output,
             }
         )
@@ -151,9 +154,8 @@ class RegisterWidget(JobWidget):
     def work(self, job: RegisterJob) -> Callable[[Task], Placements]:
         """Return the run: everything of the viewer is gathered here, in the main thread."""
         overviews = self._taken(self.sources.overviews(), self.placed.take_overview)
-        fields = None
-        if self.sources.field_folder is None:
-            fields = self._taken(self.sources.fields(), self.placed.take_field)
+        fields = self._taken(self.sources.fields(), self.placed.take_field)
+        folder = self.sources.field_folder
         self._note_overviews([source for source, _ in overviews], job)
         self.book.begin()
         previous = self.book.placements() if len(self.book) else None
@@ -162,14 +164,17 @@ class RegisterWidget(JobWidget):
         def run(task: Task) -> Placements:
             from napari_microsr.registration.job import register
 
+            here = {source.name for source, _ in fields}
+            files = unseen_files(folder, [path for _, path in (*overviews, *fields)])
+
             def placed(placement: FieldPlacement) -> None:
-                found = fields is None and placement.matrix_yx is not None
-                task.announced.emit((placement, shown_file(placement.path) if found else None))
+                new = placement.name not in here and placement.matrix_yx is not None
+                task.announced.emit((placement, shown_file(placement.path) if new else None))
 
             return register(
                 job,
                 overviews=[as_file(*given) for given in overviews],
-                fields=None if fields is None else [as_file(*given) for given in fields],
+                fields=[*(as_file(*given) for given in fields), *files],
                 progress=task,
                 placed=placed,
                 previous=previous,
@@ -245,8 +250,7 @@ class RegisterWidget(JobWidget):
     def command(self) -> str:
         """Return the command that does the same, where all layers are files that it can open."""
         job = self.job()
-        layers = self.sources.overviews()
-        layers += [] if self.sources.field_folder else self.sources.fields()
+        layers = [*self.sources.overviews(), *self.sources.fields()]
         for layer in layers:
             if as_file(source_from_layer(layer), file_of(layer)).path is None:
                 raise InputError(

@@ -1,6 +1,7 @@
-"""Choose which layers are overviews and which are fields, or a folder of fields."""
+"""Choose which layers are overviews and which are fields, and a folder of fields."""
 
 from functools import partial
+from glob import has_magic
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -35,7 +36,7 @@ _SAME_SIZE = 0.99
 
 
 class SourcePicker(QWidget):
-    """A role for each image layer, and a folder that stands for fields.
+    """A role for each image layer, and a folder that holds fields.
 
     Parameters
     ----------
@@ -63,9 +64,9 @@ class SourcePicker(QWidget):
         self._empty = QLabel("Open the overview and the fields, or File > Open Sample > MicroSR.")
         self._empty.setWordWrap(True)
         self.folder = QLineEdit()
-        self.folder.setPlaceholderText("none: the layers marked as field")
+        self.folder.setPlaceholderText("none: only the layers marked as field")
         self.folder.setToolTip(
-            tooltip("Folder of fields, a file, or a pattern such as fields/*_40x.tif, instead of layers.")
+            tooltip("Folder of fields, a file, or a pattern such as fields/*_40x.tif, beside layers.")
         )
         self.browse = QPushButton("…")
         self.browse.setToolTip(tooltip("Choose the folder."))
@@ -144,7 +145,7 @@ class SourcePicker(QWidget):
 
     @property
     def field_folder(self) -> Path | None:
-        """What the user gave instead of layers."""
+        """What the user gave beside layers."""
         text = str(self.folder.text()).strip()
         return Path(text).expanduser() if text else None
 
@@ -169,10 +170,14 @@ class SourcePicker(QWidget):
         Raises
         ------
         InputError
-            If there is neither one nor a folder, or one is no such image.
+            If there is neither one nor a folder, one is no such image, or the folder is not there.
         """
-        layers = self.of_role("field")
-        if not layers and self.field_folder is None:
+        layers, folder = self.of_role("field"), self.field_folder
+        if folder is not None and not (folder.exists() or has_magic(str(folder))):
+            raise InputError(
+                f"{folder} does not exist.", "Choose another folder of fields, or leave it empty."
+            )
+        if not layers and folder is None:
             raise InputError(
                 "There is no field.", "Give layers the role field, or choose a folder of fields."
             )

@@ -1,6 +1,6 @@
 """What the widget Register computes in the worker thread."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -10,6 +10,7 @@ import numpy as np
 from napari_microsr.core.image import ImageSource, open_image
 from napari_microsr.core.placement import PIXEL
 from napari_microsr.registration.geometry import Matrix
+from napari_microsr.registration.inputs import find_files
 from napari_microsr.registration.job import RegisterOptions
 from napari_microsr.registration.placement import FieldPlacement
 
@@ -38,6 +39,14 @@ def layer_arguments(image: ImageSource) -> dict[str, Any]:
 def shown_file(path: str | None) -> dict[str, Any] | None:
     """Return `layer_arguments` of a file, None where there is no file."""
     return None if path is None else layer_arguments(open_image(Path(path)))
+
+
+def unseen_files(folder: Path | None, shown: Sequence[str | None]) -> list[Path]:
+    """Return the files of a folder or pattern without those that layers show."""
+    if folder is None:
+        return []
+    there = {Path(path).absolute() for path in shown if path}
+    return [path for path in find_files([str(folder)]) if path not in there]
 
 
 @dataclass(frozen=True)
