@@ -1,6 +1,7 @@
 """The three jobs on a cluster of two processes: the same bytes as here, whatever dies on the way."""
 
 import json
+import operator
 import os
 import signal
 import socket
@@ -256,17 +257,11 @@ def test_a_scheduler_file_and_local_processes(cluster, tmp_path, monkeypatch):
     assert sorted(seen.values()) == ["3", "5"], "a GPU each"
 
 
-def _fail(task):
-    if task == "known":
-        raise InputError("It is broken.", "Mend it.")
-    raise ZeroDivisionError("by nothing")
-
-
 def test_what_fails_on_a_worker_is_a_sentence(cluster, client, monkeypatch):
-    with pytest.raises(InputError, match=r"It is broken. Mend it."):
-        spread.ask(client, _fail, "known", SilentProgress())
-    with pytest.raises(ClusterError, match="ZeroDivisionError: by nothing"):
-        spread.ask(client, _fail, "unknown", SilentProgress())
+    with pytest.raises(InputError, match=r"none\.tif does not exist"):
+        spread.ask(client, open_image, "/none.tif", SilentProgress())
+    with pytest.raises(ClusterError, match="ValueError: invalid literal"):
+        spread.ask(client, int, "unknown", SilentProgress())
     monkeypatch.setattr(spread, "__version__", "0.0.0")
     with pytest.raises(ClusterError, match=r"this program 0\.0\.0"):
         spread.ask(client, abs, -3, SilentProgress())
@@ -274,10 +269,6 @@ def test_what_fails_on_a_worker_is_a_sentence(cluster, client, monkeypatch):
     monkeypatch.setattr(cluster.scheduler, "allowed_failures", 0)
     with pytest.raises(ClusterError, match="died one after the other"):
         spread.ask(client, os._exit, 1, SilentProgress())
-
-
-def _together(number, task):
-    return number + task
 
 
 def test_a_task_may_lead_to_others(client):
@@ -288,7 +279,7 @@ def test_a_task_may_lead_to_others(client):
         return [10 * task] if task < 10 else None
 
     kept = Kept(client, 1000)
-    spread.spread(kept, _together, iter(range(1, 8)), done, lambda: None, SilentProgress())
+    spread.spread(kept, operator.add, iter(range(1, 8)), done, lambda: None, SilentProgress())
     assert sorted(results) == [*range(1001, 1008), *range(1010, 1080, 10)]
 
 
