@@ -9,6 +9,7 @@ import zarr
 from scipy import ndimage
 
 from napari_microsr.core.image import ImageSource, Placement, open_image
+from napari_microsr.core.lock import Lock, beside
 from napari_microsr.core.progress import Cancelled, SilentProgress
 from napari_microsr.errors import InputError, OutputError
 from napari_microsr.registration.geometry import similarity
@@ -165,6 +166,22 @@ def test_a_cancel_leaves_nothing(tmp_path, scene, cancel_after):
     with pytest.raises(Cancelled):
         export(tmp_path, scene, cancel_after(1))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_export_leaves_is_removed_by_the_next(tmp_path, scene):
+    left = tmp_path / ".pairs.partial" / "old.low.ome.zarr"
+    left.mkdir(parents=True)
+    document, folder = export(tmp_path, scene)
+    names = {document["fields"][0][kind] for kind in ("low", "high")}
+    assert {path.name for path in folder.iterdir()} == names | {"pairs.json"}
+
+
+def test_two_exports_do_not_write_into_one_folder(tmp_path, scene):
+    with Lock(tmp_path, tmp_path / "pairs", beside(tmp_path / "pairs")):
+        with pytest.raises(OutputError, match="another run"):
+            export(tmp_path, scene)
+        assert not (tmp_path / ".pairs.partial").exists()
+    export(tmp_path, scene)
 
 
 def test_an_existing_folder_is_not_replaced(tmp_path, scene):

@@ -1,21 +1,22 @@
 """Registered pairs: each field and the overview below it, pixel on pixel, to train a network of one's own."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
 
+from napari_microsr.core.image import ImageSource
 from napari_microsr.core.job import Job
+from napari_microsr.core.lock import Lock, beside
 from napari_microsr.core.output import check_free, writing
 from napari_microsr.core.progress import Progress, SilentProgress
 from napari_microsr.errors import InputError
 from napari_microsr.registration.formats import read_placements
 from napari_microsr.registration.formats.files import file_stems
 from napari_microsr.registration.images import Images, image_of
-from napari_microsr.registration.placement import Placements
+from napari_microsr.registration.placement import FieldPlacement, OverviewInfo, Placements
 from napari_microsr.registration.selection import chosen, overview_of
 
 MANIFEST = "pairs.json"
@@ -78,18 +79,39 @@ def export_pairs(
     MicroSRError
         If the placements or an image cannot be read, no field is placed, or the folder not be written.
     Cancelled
-        If the progress asked to stop; nothing is left.
+        If the progress asked to stop; nothing is left. What a killed run leaves, `.NAME.partial`, the next
+        one of the same output removes.
     """
-    from napari_microsr.registration.pairing import make_pair, write_pair
-
     progress = progress or SilentProgress()
     check_free(job.output, restart=None)
     placements = placements or read_placements(job.placements)
     info = overview_of(placements, job.overview)
     fields = chosen(placements, info, job.uncertain)
     overview = image_of(info, images)
+    output = job.output.absolute()
+    folder = output.with_name(f".{output.name}.partial")
+    with writing(output):
+        lock = Lock(output.parent, output, beside(output))
+    with lock:
+        _export(job, fields, overview, info, images, folder, progress)
+    return job.output / MANIFEST
+
+
+def _export(
+    job: PairsJob,
+    fields: list[FieldPlacement],
+    overview: ImageSource,
+    info: OverviewInfo,
+    images: Images | None,
+    folder: Path,
+    progress: Progress,
+) -> None:
+    """Write everything into a folder of its own, which becomes the output when it is whole."""
+    from napari_microsr.registration.pairing import make_pair, write_pair
+
     stems = file_stems(field.name for field in fields)
-    folder = job.output.with_name(f".{job.output.name}.{os.getpid()}.partial")
+    # What a run left that was killed.
+    shutil.rmtree(folder, ignore_errors=True)
     try:
         entries = []
         for field in fields:
@@ -115,4 +137,3 @@ def export_pairs(
             folder.rename(job.output)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return job.output / MANIFEST
