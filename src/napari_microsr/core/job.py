@@ -87,7 +87,7 @@ def read_job_file(path: Path) -> tuple[str, dict[str, Any]]:
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise JobError(
             f"The job file {path} cannot be read ({reason}).", "Give the path of a YAML file."

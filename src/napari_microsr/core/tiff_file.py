@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tifffile
 import zarr
+from numpy.typing import NDArray
 from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
@@ -56,6 +57,28 @@ class TileCache(WrapperStore[Store]):
         return chunk
 
 
+class Mapped:
+    """Pixels that lie in one piece of a file, mapped; a part is a copy.
+
+    A file that somebody cuts while it is mapped would end the whole program at the next look, so its size is
+    looked at first.
+    """
+
+    def __init__(self, path: Path, dtype: np.dtype[Any], offset: int, shape: tuple[int, ...]) -> None:
+        self._path = path
+        self._pixels = np.memmap(path, dtype, mode="r", offset=offset, shape=shape)
+        self._end = offset + self._pixels.nbytes
+        self.shape, self.dtype = self._pixels.shape, self._pixels.dtype
+
+    def __getitem__(self, index: Any) -> NDArray[Any]:
+        if self._path.stat().st_size < self._end:
+            raise InputError(
+                f"{self._path} has become shorter since it was opened.",
+                "Wait until it is written, or copy it again from where it was recorded.",
+            )
+        return np.array(self._pixels[index])
+
+
 def read_tiff(path: Path, level: int = 0) -> FileImage:
     """Describe a level of the main image of a TIFF file, 0 the finest.
 
@@ -89,7 +112,7 @@ def open_tiff(path: Path, level: int = 0) -> Any:
         if _is_mapped(tif, series):
             dtype, offset, shape = _dtype(tif, series), series.dataoffset, series.shape
             tif.close()
-            return np.memmap(path, dtype, mode="r", offset=offset, shape=shape)
+            return Mapped(path, dtype, offset, shape)
         store = TileCache(series.aszarr(level=0))
         # tifffile looks pages up when they are needed, so the file stays open as long as the store.
         weakref.finalize(store, tif.close)

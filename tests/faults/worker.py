@@ -1,0 +1,84 @@
+"""A server that forks a fresh process for each order: imports are paid once, and a kill costs nothing more.
+
+It reads orders (JSON, one a line) from standard input and answers each with two lines: the process's id, and,
+when it has ended, its return code, negative where a signal ended it.
+"""
+
+import json
+import os
+import resource
+import signal
+import sys
+import traceback
+from pathlib import Path
+
+import jobs
+
+#: What changes files, as Python's audit events name it; `open` counts only where it may write.
+CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate", "shutil.rmtree"}
+REFUSED = 3
+BROKEN = 4
+
+
+def main():
+    for line in sys.stdin:
+        order = json.loads(line)
+        pid = os.fork()
+        if pid == 0:
+            with open(order["log"], "a", encoding="utf-8", buffering=1) as log:
+                os._exit(_obey(order, log))
+        print(pid, flush=True)
+        _, status = os.waitpid(pid, 0)
+        print(os.waitstatus_to_exitcode(status), flush=True)
+
+
+def _obey(order, log):
+    """Do a job under the fault that was ordered: 0 done, REFUSED with two sentences, BROKEN with a trace."""
+    from napari_microsr.errors import MicroSRError
+
+    try:
+        seen = _watch(order["folder"], order.get("kill_at"))
+        if "file_bytes" in order:
+            # As a full disk does it, but for one file: writing past the limit fails with EFBIG.
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_bytes"],) * 2)
+        if "memory_bytes" in order:
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (used + order["memory_bytes"],) * 2)
+        if "user" in order:
+            os.setuid(order["user"])
+        jobs.do(order["job"], Path(order["folder"]), order)
+        log.write(f"{seen[0]}\n")
+    except MicroSRError as error:
+        log.write(f"{type(error).__name__}: {error}\n")
+        return REFUSED
+    except BaseException:
+        traceback.print_exc(file=log)
+        return BROKEN
+    return 0
+
+
+def _changes(event, arguments, folder):
+    if event == "open":
+        path, _, flags = arguments
+        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND)
+        return bool(writes) and str(path).startswith(folder)
+    return event in CHANGES and any(str(part).startswith(folder) for part in arguments)
+
+
+def _watch(folder, kill_at):
+    """Count what changes files in a folder; just before the change of number `kill_at`, kill this process."""
+    seen = [0]
+
+    def hook(event, arguments):
+        if _changes(event, arguments, folder):
+            if seen[0] == kill_at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            seen[0] += 1
+
+    sys.addaudithook(hook)
+    return seen
+
+
+if __name__ == "__main__":
+    main()
