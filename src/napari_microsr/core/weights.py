@@ -126,7 +126,7 @@ class ModelCard(CardText):
         quality = "-"
         if self.metrics:
             figures = self.metrics[0]
-            shown = [f"{figures.model.psnr_db:.2f} dB"]
+            shown = [f"PSNR {figures.model.psnr_db:.2f} dB"]
             shown += [f"{name} {score.psnr_db:.2f}" for name, score in figures.baselines.items()]
             quality = ", ".join(shown)
         elif self.figures:

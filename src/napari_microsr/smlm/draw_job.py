@@ -174,5 +174,4 @@ def drawn(
         fine.append(slice(wanted.start - FACTOR * pixels.start, wanted.stop - FACTOR * pixels.start))
         share.append(overlap[:, : wanted.stop - wanted.start])
     image = stack.draw(camera[0], camera[1], told)[fine[0], fine[1]]
-    result: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = share[0] @ image @ share[1].T
-    return result
+    return (share[0] @ image @ share[1].T).astype(np.float32)

@@ -55,7 +55,7 @@ def read_reported(folder: Path, slides: Sequence[str], channels: int, sample: bo
     for slide in slides:
         groups.append(Reported(slide, [i for name, i in images.items() if name.startswith(slide)]))
     if sample:
-        groups.append(Reported(SAMPLE, sample_images()))
+        groups.append(Reported(SAMPLE, sample_images(channels)))
     return [group for group in groups if group.images]
 
 
@@ -63,7 +63,7 @@ def export_run(network: nn.Module, job: TrainJob, data: TrainingData) -> Path:
     """Measure a trained network, write weights and card to the job's folder and return the weights' path."""
     reported = dict(data.reported)
     if job.report_sample:
-        reported[SAMPLE] = make_samples(sample_images(), job.degradation, job.factor)
+        reported[SAMPLE] = make_samples(sample_images(data.channels), job.degradation, job.factor)
     network = network.eval().cpu()
     return export(network, make_card(network, job, data, reported), job.folder)
 

@@ -28,7 +28,7 @@ def check_channels(card: ModelCard, source: ImageSource) -> None:
     if card.channels == 3 and not source.rgb:
         raise InputError(
             f"The model {card.id} works on RGB colour images, and {source.name} has separate channels.",
-            "Choose a model for single channels, such as bicubic, or convert the image to RGB.",
+            "Choose a model for single channels, such as fluorescence-x2 or bicubic, or convert the image to RGB.",
         )
     if card.channels == 1 and source.rgb:
         raise InputError(
