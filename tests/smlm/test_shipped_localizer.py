@@ -90,3 +90,9 @@ def test_photons_and_background_are_right(network):
     assert np.median(found.photons) == pytest.approx(np.median(made.truth.photons), rel=0.08)
     # The light of the spots' skirts passes for background in part.
     assert np.median(found.background) == pytest.approx(20, rel=0.2)
+
+
+def test_a_wrong_offset_overflows_nothing(network):
+    # What becomes of it is told by `measure.doubts`; an overflow would be a warning, which is an error here.
+    found = finder(network)(np.full((32, 33), -200, np.float32))
+    assert all(np.isfinite(np.asarray(values, np.float32)).all() for values in found.values())

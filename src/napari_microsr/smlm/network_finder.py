@@ -23,8 +23,8 @@ HALO_PX = 40
 POLISH = FitSettings(steps=3, neighbours=3, width_sd=0.08, background_sd=0.05)
 #: A fit is taken where it moved a spot by less than this many of the network's errors.
 AGREEING = 1.0
-
-
+#: Natural logarithm of more light than any camera holds.
+LARGEST_LOG = 25.0
 #: Spots whose error is larger than this share of the PSF's sigma, and than this many times that of a single
 #: molecule of their light, are most likely several in one, and left out.
 MIXED_SIGMAS, MIXED_BOUNDS = 0.35, 1.5
@@ -116,6 +116,8 @@ class NetworkFinder:
 def to_spots(emitters: Emitters) -> Spots:
     """Return what the network found, in pixels and in photons whose variance is their mean."""
     values = emitters.values.astype(np.float64)
+    # Frames with a wrong offset get answers without any sense: nothing may overflow before the user is told.
+    values[3:6] = values[3:6].clip(-LARGEST_LOG, LARGEST_LOG)
     photons = np.exp(values[3])
     return Spots(
         x=emitters.column + values[1],
