@@ -1,11 +1,13 @@
 """Localisation: efficiency by density, mismatch, honesty, false positives, bound and speed.
 
     python benchmarks/smlm.py [--model emitters-2d] [--only NAME ...] [--scale 1.0] [--tubes FOLDER]
+                              [--figures docs/images]
 
 Frames have 100 nm pixels, 80-2050 photons on 20 and a PSF 200-300 nm wide at half height. Seeds are fixed;
 they were neither trained on nor used to choose a threshold; each method has one fixed threshold. Beside them
 stand random points of the network's own number. `--scale` makes the sets smaller. `--tubes` is a folder with
-the recreated Bundled Tubes HD stack and its table of positions (from Deep-STORM's repository).
+the recreated Bundled Tubes HD stack and its table of positions (from Deep-STORM's repository). `--figures` is
+a folder for the curves of `honesty` and `bound`; drawing them needs matplotlib.
 """
 
 import argparse
@@ -18,6 +20,7 @@ import numpy as np
 import torch
 from _common import machine, print_table
 from _dsir import DsirMaxima
+from _smlm_figures import CURVES, draw_curves
 
 from napari_microsr.core.device import resolve
 from napari_microsr.core.image import open_image
@@ -31,6 +34,9 @@ from napari_microsr.smlm.metrics import match, random_reference, score
 from napari_microsr.smlm.network_finder import NetworkFinder
 from napari_microsr.smlm.registry import load_network
 from napari_microsr.smlm.simulate import expose, simulate_frames
+
+#: For each method (x, y) of the points of a curve.
+Series = dict[str, list[tuple[float, float]]]
 
 SIGMA_PX = 250 / 235.482
 SETS = {(256, 0.2): 12, (256, 2.0): 12, (256, 5.0): 12, (26, 2.0): 400}
@@ -77,6 +83,23 @@ def _figures(truth: Localizations, found: Localizations) -> list[float]:
     return [
         s.efficiency, s.recall, s.precision, s.jaccard, s.jaccard_strict, s.rmse_nm, s.median_nm, honesty
     ]  # fmt: skip
+
+
+def honesty(model: str, scale: float) -> Series:
+    """Error over predicted error by density."""
+    series: Series = {}
+    for seed, density in enumerate((0.1, 0.2, 0.5, 1.0, 2.0, 3.5, 5.0, 8.0), 100):
+        # As many molecules at each density.
+        made = frames_of(seed, max(1, round(scale * 24 / density)), 64, usual_scene(density))
+        for name, finder in finders(model, Camera()).items():
+            if isinstance(finder, DsirMaxima):
+                continue  # which tells no errors
+            found = find_all(finder, made.photons, made.truth)
+            series.setdefault(name, []).append((density, judge(made.truth, found).honesty))
+    rows = [[name, *(value for _, value in points)] for name, points in series.items()]
+    at = [f"{density:g} per µm²" for density, _ in series[model]]
+    print_table("Error over predicted error", ["method", *at], rows)
+    return series
 
 
 def mismatch(model: str, scale: float) -> None:
@@ -129,9 +152,10 @@ def false_positives(model: str, scale: float) -> None:
     print_table("False positives per µm²", ["background", *finders(model, Camera())], rows)
 
 
-def bound(model: str, scale: float) -> None:
-    """RMSE of isolated emitters over the Cramér–Rao bound."""
-    rows = []
+def bound(model: str, scale: float) -> Series:
+    """RMSE of isolated emitters over the Cramér–Rao bound, by photons."""
+    rows: list[list[float]] = []
+    series: Series = {}
     at = 12.0 + 24 * np.arange(10)
     y, x = (axis.ravel() for axis in np.meshgrid(at, at, indexing="ij"))
     scene = dataclasses.replace(usual_scene(0.2), sigma_spread=0.0)
@@ -151,12 +175,13 @@ def bound(model: str, scale: float) -> None:
         frames = expose(rng, truth, np.full((n, 240, 240), 20.0, np.float32), scene, Camera())
         limit = 100 * float(closed_form(photons, 20.0, SIGMA_PX))
         ratios = []
-        for finder in finders(model, Camera()).values():
-            found = find_all(finder, frames, truth)
-            distance = match(truth, found).distance_nm
+        for name, finder in finders(model, Camera()).items():
+            distance = match(truth, find_all(finder, frames, truth)).distance_nm
             ratios.append(float(np.sqrt(np.mean(distance**2) / 2)) / limit)
+            series.setdefault(name, []).append((photons, ratios[-1]))
         rows.append([photons, limit, *ratios])
-    print_table("Isolated emitters", ["photons", "bound nm", *finders(model, Camera())], rows)
+    print_table("Isolated emitters", ["photons", "bound nm", *series], rows)
+    return series
 
 
 def speed(model: str, scale: float) -> None:
@@ -216,6 +241,7 @@ def main() -> None:
     """Run what was asked for."""
     parts = {
         "densities": densities,
+        "honesty": honesty,
         "mismatch": mismatch,
         "false-positives": false_positives,
         "bound": bound,
@@ -226,12 +252,15 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", choices=[*parts, "tubes"])
     parser.add_argument("--scale", type=float, default=1.0)
     parser.add_argument("--tubes", type=Path)
+    parser.add_argument("--figures", type=Path)
     options = parser.parse_args()
     print(machine())
     torch.set_num_threads(2)
     for name, part in parts.items():
         if not options.only or name in options.only:
-            part(options.model, options.scale)
+            curves = part(options.model, options.scale)
+            if options.figures is not None and name in CURVES:
+                draw_curves(name, curves, options.figures)
     if options.tubes is not None:
         tubes(options.model, options.tubes)
 
