@@ -96,6 +96,17 @@ def test_a_mirrored_camera_is_found_and_said(slide):
     assert known.status != "placed"
 
 
+def test_a_mirrored_match_that_no_feature_supports_is_left_to_a_person(slide):
+    image, truth = slide.field(5, mirrored=True, defocus_um=(4.0, 4.0))
+    found = place(Field.prepare(source(image), 0.15), slide.overview)
+    assert found.inliers < 12
+    assert error_px(found, truth) < 0.5
+    assert found.status == "uncertain"
+    assert "mirror" in found.reason
+    known = place(Field.prepare(source(image), 0.15), slide.overview, prior=Prior(mirrored=True))
+    assert known.status == "placed"
+
+
 def test_a_field_that_fits_mirrored_and_almost_as_it_is_is_left_to_a_person(slide):
     region = slide.view.image[700:900, 780:1020].astype(float)
     other = slide.view.image[1000:1200, 780:1020].astype(float)

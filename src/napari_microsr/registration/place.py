@@ -14,6 +14,7 @@ from napari_microsr.registration.candidates import (
 )
 from napari_microsr.registration.compare import Pose, compare, pair_at
 from napari_microsr.registration.geometry import Matrix, parts
+from napari_microsr.registration.hands import of_both
 from napari_microsr.registration.picture import Picture, no_check
 from napari_microsr.registration.placement import FieldPlacement
 from napari_microsr.registration.prepared import Field, Overview
@@ -23,10 +24,6 @@ from napari_microsr.registration.verdict import NOWHERE, examine, judge
 
 __all__ = ["USUAL_RATIOS", "Field", "Overview", "Prior", "Search", "place", "refine_from", "score_at"]
 
-MIRRORED_TOO = (
-    "The field fits at one place as it is and at another mirrored: look which is right, then correct or"
-    " confirm it."
-)
 #: From here on a placement is sure enough to look no further.
 SURE_SCORE = 0.85
 _SMALLEST_PX = 32
@@ -122,7 +119,7 @@ def place(
     else:
         best = of_hand(False)
         if best.status != "placed" or best.score < SURE_SCORE:
-            best = _of_both(best, of_hand(True))
+            best = of_both(best, of_hand(True))
     return best if best.matrix_yx is not None else _explained(best, field, guesser, settings, prior, ratios)
 
 
@@ -185,13 +182,6 @@ def _attempt(
         poses, inliers, level = ([guessed[0]], guessed[1], overview.base) if guessed else ([], 0, 0)
     found = _walk(field, overview, picture, poses, level, inliers, settings.transform)
     return found or _nowhere(field, NOWHERE)
-
-
-def _of_both(plain: FieldPlacement, mirrored: FieldPlacement) -> FieldPlacement:
-    """Return the better of the two hands of a field, in doubt where both fit."""
-    fitting = [found for found in (plain, mirrored) if found.matrix_yx is not None]
-    best = max(fitting or (plain, mirrored), key=lambda found: found.score)
-    return best if len(fitting) < 2 else replace(best, status="uncertain", reason=MIRRORED_TOO)
 
 
 def _bounds(settings: Search, prior: Prior, ratio: float) -> Bounds:

@@ -15,7 +15,7 @@ from napari_microsr.registration.placement import Status
 from napari_microsr.registration.refine import Transform, linearised, shift_basis
 
 #: Correlation, weighed by the overlap, from which a field is placed, and is worth a person's look.
-PLACED_SCORE, UNCERTAIN_SCORE = 0.6, 0.5
+PLACED_SCORE, UNCERTAIN_SCORE = 0.65, 0.5
 #: The same for its significance: the best of a million wrong places reaches 5 by chance.
 PLACED_SIGNIFICANCE, UNCERTAIN_SIGNIFICANCE = 6.5, 5.0
 PLACED_AGREEMENT, PLACED_INLIERS = 0.5, 12
