@@ -135,7 +135,7 @@ def test_a_run_warns_of_blur_and_noise_and_keeps_what_it_found(slide, rng):
 
 @pytest.fixture
 def cards(monkeypatch):
-    """The shipped cards, and a conditioned network of each kind."""
+    """Bicubic interpolation, and of each kind a plain and a conditioned network."""
     card = find("histology-x2")[0]
     told = {"conditioned": True, "degradation": "Gaussian blur of 0-2 px, x2 antialiased bicubic reduction"}
     more = [
@@ -143,9 +143,17 @@ def cards(monkeypatch):
         card.model_copy(update={"id": "nuclei-x2", "channels": 1, "domain": "fluorescence"}),
         card.model_copy(update={**told, "id": "told-nuclei-x2", "channels": 1, "domain": "fluorescence"}),
     ]
-    original = suitability.list_cards
-    monkeypatch.setattr(suitability, "list_cards", lambda: [*original(), *more])
+    monkeypatch.setattr(suitability, "list_cards", lambda: [find("bicubic")[0], card, *more])
     return more
+
+
+def test_of_the_shipped_ones_the_best_for_the_kind_and_the_quality_is_recommended():
+    colour = ImageSource.from_array(np.zeros((9, 9, 3), np.uint8))
+    grey = ImageSource.from_array(np.zeros((9, 9), np.uint16))
+    assert recommended(colour, CLEAN).id == "histology-x2"
+    assert recommended(colour, NOISY).id == "histology-x2-conditioned"
+    assert recommended(colour, CLEAN, 4).id == "histology-x4"
+    assert recommended(grey, CLEAN).id == "fluorescence-x2"
 
 
 def test_the_model_recommended_suits_kind_blur_and_noise(cards):

@@ -14,6 +14,7 @@ from napari_microsr.superres.patches import PatchDataset, Sampling
 from napari_microsr.superres.samples import Sample
 from napari_microsr.superres.sources import TrainingImage
 from napari_microsr.superres.split import split
+from napari_microsr.superres.suitability import TAKEN
 from napari_microsr.superres.watched import watch
 
 
@@ -114,7 +115,7 @@ def open_training_data(
         options,
         channels,
         pairs.shrink,
-        f"x{pairs.shrink} pairs that were taken" if taken else sampling.degradation.describe(options.factor),
+        f"x{pairs.shrink} {TAKEN}" if taken else sampling.degradation.describe(options.factor),
         ", ".join(notes) + ".",
     )
 

@@ -73,7 +73,7 @@ def sample_images(channels: int = 3) -> list[Pixels]:
     """Return crops of the shipped slide (H&E, CC0), which no shipped model was trained on.
 
     A card's figures on them can be recomputed by anybody who has the package. For networks of one channel it
-    is the inverted green channel, nuclei bright on dark ground: no fluorescence, but as much like it as ships.
+    is the inverted green channel: no fluorescence, but bright nuclei on dark ground.
     """
     import tifffile
 

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from napari_microsr.core.cluster import connect
 from napari_microsr.core.image import ImageSource, open_image
 from napari_microsr.core.job import Job
-from napari_microsr.core.output import StorePath, check_output
+from napari_microsr.core.output import StorePath, check_output, is_there
 from napari_microsr.core.progress import Progress, SilentProgress
 from napari_microsr.core.region import parse_region, part_of
 from napari_microsr.core.tiles import Region
@@ -112,6 +112,15 @@ def image_of(job: UpscaleJob) -> ImageSource:
     return part_of(image, *parse_region(job.region)) if job.region else image
 
 
+def was_naming(job: UpscaleJob) -> bool:
+    """Say whether a run was stopped when the stores beside the result had their names and it had not.
+
+    Those are then made again.
+    """
+    unfinished = job.output.with_name(job.output.name + ".partial")
+    return not is_there(job.output) and is_there(unfinished)
+
+
 def upscale(
     job: UpscaleJob,
     *,
@@ -161,7 +170,7 @@ def upscale(
 
     progress = progress or SilentProgress()
     for output in job.outputs:
-        check_output(output, restart=job.restart)
+        check_output(output, restart=job.restart or (output != job.output and was_naming(job)))
     with contextlib.ExitStack() as stack:
         if client is None and job.cluster is not None:
             client = stack.enter_context(connect(job.cluster))
@@ -179,4 +188,6 @@ def upscale(
         check_unchanged(run.source, sinks[0].journal.header["source"])
         progress.advance("measuring evidence", 0, 1)
         note_evidence(run, sinks, progress)
-        return tuple(sink.finish() for sink in sinks)
+        for sink in reversed(sinks):  # the result last, see `was_naming`
+            sink.finish()
+        return job.outputs

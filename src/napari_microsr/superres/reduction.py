@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from napari_microsr.core.weights import ModelCard
 from napari_microsr.superres.networks.bicubic import Bicubic, cubic
+from napari_microsr.superres.suitability import TAKEN
 
 #: A Gaussian is cut off at so many standard deviations.
 _GAUSS_REACH = 4.0
@@ -112,9 +113,12 @@ def reduction_of(card: ModelCard, blur_px: float = 0.0) -> Reduction | None:
     Returns
     -------
     Reduction or None
-        None for a restoring model whose card does not tell what it undoes.
+        None for a restoring model whose card does not tell what it undoes, and for a model of pairs that
+        were taken: the blur between two microscopes' images is not in the card.
     """
     text = card.degradation or ""
+    if TAKEN in text:
+        return None
     binned = "mean over blocks" in text and "bicubic" not in text
     kind: Literal["bicubic", "area"] = "area" if binned else "bicubic"
     if card.factor == 1:

@@ -12,6 +12,7 @@ from torch import nn
 from napari_microsr.core.device import Device, resolve
 from napari_microsr.core.image import ImageSource
 from napari_microsr.core.ome_zarr import Layout
+from napari_microsr.core.output import is_there
 from napari_microsr.core.progress import Progress
 from napari_microsr.core.sink import ZarrSink
 from napari_microsr.core.spread import ask
@@ -153,9 +154,13 @@ class UpscaleRun:
         """Open the stores, beginning or resuming them."""
         fingerprint = self.fingerprint()
         return tuple(
-            ZarrSink(path, layout, fingerprint, restart=self.job.restart)
+            ZarrSink(path, layout, fingerprint, restart=self.job.restart or self._is_old(path))
             for path, layout in zip(self.job.outputs, self.layouts(), strict=True)
         )
+
+    def _is_old(self, path: Path) -> bool:
+        """Say whether a store beside the result got its name before the result did, see `was_naming`."""
+        return path != self.job.output and is_there(path)
 
     def process(self, progress: Progress) -> Process:
         """Load the networks onto the device."""
@@ -218,7 +223,7 @@ def prepare(job: UpscaleJob, source: ImageSource, progress: Progress, client: An
     reduction = reduction_of(card, quality.blur_px if quality else 0.0)
     if job.consistency and reduction is None:
         raise JobError(
-            f"There is no consistency map for {card.id}: its card does not say which degradation it undoes.",
+            f"There is no consistency map for {card.id}: the degradation that it undoes is not known.",
             "Leave the consistency map out, or write the degradation into the model's card.",
         )
     plan = TilePlan.cover(

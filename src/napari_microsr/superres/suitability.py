@@ -7,6 +7,8 @@ from napari_microsr.core.weights import ModelCard, list_cards
 from napari_microsr.errors import InputError
 from napari_microsr.superres.image_quality import Quality
 
+#: In the card of a network that was trained on pairs from a microscope.
+TAKEN = "pairs that were taken"
 #: Blur in pixels and noise (share of the range) that a model for clean images bears: about what their
 #: estimate is off, and where such a model has lost half of its gain.
 BEARS_BLUR_PX, BEARS_NOISE = 0.7, 0.015
@@ -28,7 +30,7 @@ def check_channels(card: ModelCard, source: ImageSource) -> None:
     if card.channels == 3 and not source.rgb:
         raise InputError(
             f"The model {card.id} works on RGB colour images, and {source.name} has separate channels.",
-            "Choose a model for single channels, such as fluorescence-x2 or bicubic, or convert the image to RGB.",
+            "Choose a model for single channels, such as fluorescence-x2, or convert the image to RGB.",
         )
     if card.channels == 1 and source.rgb:
         raise InputError(
@@ -108,7 +110,9 @@ def recommended(source: ImageSource, quality: Quality, factor: int | None = None
     clean = quality.blur_px <= BEARS_BLUR_PX and quality.noise <= BEARS_NOISE
 
     def order(card: ModelCard) -> tuple[bool, bool, bool, int, float]:
-        gain = card.metrics[0].model.psnr_db if card.metrics else 0.0
+        overall = card.metrics[0] if card.metrics else None
+        beside = overall.baselines.get("bicubic") if overall else None
+        gain = overall.model.psnr_db - beside.psnr_db if overall and beside else 0.0
         unfit = _fault(card, quality) is not None
         return unfit, card.domain == "any", card.conditioned == clean, card.factor, -gain
 
@@ -127,7 +131,7 @@ def _fault(card: ModelCard, quality: Quality) -> str | None:
     """Say what of an image a model was not trained for."""
     if card.conditioned or card.degradation is None or card.task != "super-resolution":
         return None
-    if "pairs that were taken" in card.degradation:
+    if TAKEN in card.degradation:
         return None  # they have the blur and noise of their microscope
     faults = {
         "blurred": quality.blur_px > BEARS_BLUR_PX and "blur" not in card.degradation,
