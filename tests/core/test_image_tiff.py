@@ -210,3 +210,17 @@ def test_a_colour_map_for_display_is_left_alone(tmp_path, rng):
     ramp[1] = np.arange(256) * 257
     tifffile.imwrite(tmp_path / "green.tif", data, photometric="palette", colormap=ramp)
     np.testing.assert_array_equal(whole(open_image(tmp_path / "green.tif"))[0], data)
+
+
+@pytest.mark.parametrize("bigtiff", [False, True])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.97])
+def test_a_stack_that_lost_its_last_frames_is_refused(tmp_path, rng, bigtiff, share):
+    path = tmp_path / "stack.tif"
+    with tifffile.TiffWriter(path, bigtiff=bigtiff) as writer:
+        for _ in range(12):
+            writer.write(rng.integers(0, 99, (33, 40), np.uint16), contiguous=False, metadata=None)
+    whole = path.read_bytes()
+    assert open_image(path).array.shape == (12, 33, 40)
+    path.write_bytes(whole[: int(share * len(whole))])
+    with pytest.raises(InputError, match=r"stack\.tif is incomplete"):
+        open_image(path)

@@ -1,6 +1,7 @@
 """Images in TIFF files of every flavour that tifffile knows, read tile by tile."""
 
 import re
+import struct
 import weakref
 from collections import OrderedDict
 from functools import partial
@@ -147,19 +148,34 @@ def _dtype(tif: tifffile.TiffFile, series: Any) -> np.dtype[Any]:
 
 
 def _check_complete(series: Any, path: Path) -> None:
-    """Raise if the first or the last page has pixels past the end of the file.
+    """Raise if the first or the last page has pixels past the end of the file, or a page lies there.
 
-    JPEG tiles that were cut off decode without an error, to grey.
+    JPEG tiles that were cut off decode without an error, to grey. Of pages that nothing but their chain
+    counts, tifffile leaves out those that were cut off.
     """
+    tif = series.keyframe.parent
+    cut = series.kind in ("generic", "uniform") and _next_page(tif) >= tif.filehandle.size
     for page in (series[0], series[len(series) - 1]):
         if page is None or not len(page.dataoffsets):
             continue
         ends = np.add(page.dataoffsets, page.databytecounts, dtype=np.int64)
-        if int(ends.max()) > page.parent.filehandle.size:
-            raise InputError(
-                f"{path} is incomplete: it ends before its last pixels.",
-                "Copy it again from where it was recorded.",
-            )
+        cut = cut or int(ends.max()) > tif.filehandle.size
+    if cut:
+        raise InputError(
+            f"{path} is incomplete: it ends before its last pixels.",
+            "Copy it again from where it was recorded.",
+        )
+
+
+def _next_page(tif: tifffile.TiffFile) -> int:
+    """Return the offset of the page that the last one which could be read names, 0 where it names none."""
+    file, form = tif.filehandle, tif.tiff
+    last: Any = tif.pages[len(tif.pages) - 1]
+    file.seek(last.offset)
+    (tags,) = struct.unpack(form.tagnoformat, file.read(form.tagnosize))
+    file.seek(last.offset + form.tagnosize + tags * form.tagsize)
+    link = file.read(form.offsetsize)
+    return int(struct.unpack(form.offsetformat, link)[0]) if len(link) == form.offsetsize else int(file.size)
 
 
 def _check_colours(tif: tifffile.TiffFile, page: Any, path: Path) -> None:
