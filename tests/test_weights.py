@@ -7,11 +7,12 @@ from torch.nn import functional
 
 from napari_microsr.core.weights import SHIPPED, list_cards, load_state, read_card
 from napari_microsr.superres.content import Content, load_features
-from napari_microsr.superres.evaluation import predict, sample_images, score
+from napari_microsr.superres.evaluation import predict, sample_images, score, score_samples
 from napari_microsr.superres.networks.bicubic import Bicubic
 from napari_microsr.superres.networks.conditioned import conditioned
 from napari_microsr.superres.receptive import probe
 from napari_microsr.superres.registry import ARCHITECTURES, load_network
+from napari_microsr.superres.samples import make_samples
 
 CARDS = [read_card(path) for path in sorted(SHIPPED.glob("*.json"))]
 # Networks that localise or give features have other figures: see smlm/test_shipped_localizer.py and below.
@@ -160,3 +161,20 @@ def test_the_features_tell_fields_apart():
     distances = [float(loss(image, crop)) for image in [crop, *blurred]]
     assert distances[0] == 0
     assert distances == sorted(set(distances))
+
+
+def test_a_network_that_is_told_blur_and_noise_gains_there_and_loses_little_elsewhere():
+    told, plain = network(by_id("histology-x2-conditioned")), network(by_id("histology-x2"))
+    blurred = make_samples(sample_images(), "blur(1.2) > bicubic > noise(2)", 2)
+    assert score_samples(told, blurred)[0] >= score_samples(plain, blurred)[0] + 2
+    clean = make_samples(sample_images(), "bicubic", 2)
+    assert score_samples(told, clean)[0] >= score_samples(plain, clean)[0] - 0.3
+
+
+def test_averaged_pixels_have_a_network_of_their_own():
+    averaged = make_samples(sample_images(), "area", 2)
+    own, plain, bicubic = (
+        score_samples(module, averaged)[0]
+        for module in (network(by_id("histology-x2-area")), network(by_id("histology-x2")), Bicubic(factor=2))
+    )
+    assert own > plain > bicubic
