@@ -8,7 +8,8 @@ from typing import Any
 from napari_microsr.core.journal import Block
 from napari_microsr.core.progress import Progress, SilentProgress
 from napari_microsr.core.runner import missing, run_tiles
-from napari_microsr.core.sink import ShardWriter, ZarrSink
+from napari_microsr.core.shard_writer import ShardWriter
+from napari_microsr.core.sink import ZarrSink
 from napari_microsr.core.spread import Kept, spread
 from napari_microsr.superres.run import UpscaleRun
 from napari_microsr.superres.skip import Process
