@@ -21,7 +21,10 @@ class Worker:
     def __init__(self, log):
         self.log = Path(log)
         self._process = subprocess.Popen(
-            [sys.executable, str(HERE / "worker.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, str(HERE / "worker.py")],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def close(self):
@@ -88,7 +91,7 @@ def leftovers(folder):
 
 
 def goes_on(worker, job, folder, inputs, code, wanted):
-    """After a fault with this return code, do a job again; say what is not as without the fault, None if all is."""
+    """After a fault that ended with `code`, do a job again; say what is not as without the fault."""
     said = ""
     if code:
         code, said = worker.do(job, folder, inputs=str(inputs))

@@ -8,6 +8,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 import fuzzing
 import numpy as np
+import pandas  # noqa: F401
 import tifffile
 import torch
 from scipy.ndimage import gaussian_filter, zoom

@@ -42,6 +42,8 @@ def test_a_folder_that_may_not_be_written_is_said(worker, inputs, open_folder, n
     import shutil
 
     shutil.copytree(inputs, open_folder / "inputs")
+    for folder in (open_folder / "inputs", *(open_folder / "inputs").iterdir()):
+        folder.chmod(0o755)
     out = open_folder / "out"
     out.mkdir()
     out.chmod(0o555)

@@ -27,9 +27,14 @@ def main():
         if pid == 0:
             with open(order["log"], "a", encoding="utf-8", buffering=1) as log:
                 os._exit(_obey(order, log))
-        print(pid, flush=True)
+        _answer(pid)
         _, status = os.waitpid(pid, 0)
-        print(os.waitstatus_to_exitcode(status), flush=True)
+        _answer(os.waitstatus_to_exitcode(status))
+
+
+def _answer(number):
+    sys.stdout.write(f"{number}\n")
+    sys.stdout.flush()
 
 
 def _obey(order, log):
@@ -52,7 +57,7 @@ def _obey(order, log):
     except MicroSRError as error:
         log.write(f"{type(error).__name__}: {error}\n")
         return REFUSED
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - it is what is looked for
         traceback.print_exc(file=log)
         return BROKEN
     return 0

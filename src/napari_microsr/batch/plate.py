@@ -59,6 +59,18 @@ def read_fields(path: Path) -> list[Field]:
     InputError
         If the plate names a path outside itself, or no field.
     """
+    try:
+        fields = _fields(path)
+    except (AttributeError, TypeError) as error:  # a list or a number stands where an object should
+        raise InputError(
+            f"The metadata of the plate {path} are damaged ({error}).", "Export it again."
+        ) from error
+    if not fields:
+        raise InputError(f"The plate {path} has no wells.", "Choose another one.")
+    return fields
+
+
+def _fields(path: Path) -> list[Field]:
     fields = []
     for well in attributes(path)["plate"].get("wells") or ():
         parts = str(well.get("path", "")).split("/")
@@ -73,8 +85,6 @@ def read_fields(path: Path) -> list[Field]:
         for image in images or [{"path": "0"}]:
             name = _checked(path, str(image.get("path", "")))
             fields.append(Field(row, column, name, image.get("acquisition")))
-    if not fields:
-        raise InputError(f"The plate {path} has no wells.", "Choose another one.")
     return fields
 
 

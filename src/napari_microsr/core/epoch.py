@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_microsr.core.output import writing
+
 METRICS, PICTURES = "metrics.csv", "pictures"
 
 
@@ -90,7 +92,17 @@ class EpochLog:
         self.rows = [{**row, "step": int(row["step"])} for row in rows if row["step"] <= step]
 
     def write(self, epoch: Epoch) -> None:
-        """Add an epoch."""
+        """Add an epoch.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full or the folder cannot be written.
+        """
+        with writing(self.folder):
+            self._write(epoch)
+
+    def _write(self, epoch: Epoch) -> None:
         from PIL import Image
 
         self.rows.append({"step": epoch.step, **epoch.figures})

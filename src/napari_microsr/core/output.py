@@ -66,15 +66,15 @@ def check_output(path: Path, *, restart: bool) -> None:
         raise OutputError(
             f"The output {path} is not an OME-Zarr name.", "Give a name that ends in .ome.zarr."
         )
+    if not is_remote(path) and made_here(path):
+        with contextlib.suppress(OSError):  # there is one if a run was killed after its last step
+            (path / JOURNAL).unlink()
     check_free(path, restart=restart)
     if is_there(path) and not made_here(path):
         raise OutputError(
             f"{path} was not written by napari-microsr and is not replaced.",
             "Give another output, or move it away yourself.",
         )
-    if not is_remote(path):
-        with contextlib.suppress(OSError):  # there is one if a run was killed after its last step
-            (path / JOURNAL).unlink()
 
 
 def is_there(path: Path) -> bool:

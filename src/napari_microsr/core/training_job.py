@@ -21,7 +21,7 @@ class TrainingOptions(Job):
     )
     after_cancel: ClassVar[str] = "the last checkpoint is kept, and a run that resumes continues from it"
 
-    name: str = Field(pattern=r"^[\w.+-]+$")
+    name: str = Field(pattern=r"^\w[\w.+-]*$")
     """Id of the network: NAME.safetensors and NAME.json are written."""
     out: Path = Path("runs")
     """Folder for runs; this one's checkpoints and result go to OUT/NAME."""
