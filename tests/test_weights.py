@@ -107,7 +107,6 @@ def test_reduced_precision_costs_nothing_on_the_sample(card):
         ("histology-x2", 0.92),
         ("histology-x2-fast", 0.85),
         ("histology-x4", 0.8),
-        ("fluorescence-x2", 0.75),
         ("fluorescence-x4", 0.7),
     ],
 )

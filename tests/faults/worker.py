@@ -51,6 +51,7 @@ def _obey(order, log):
             used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (used + order["memory_bytes"],) * 2)
         if "user" in order:
+            os.environ["MICROSR_HOME"] = f"{order['folder']}/home"  # root's is closed to others
             os.setuid(order["user"])
         jobs.do(order["job"], Path(order["folder"]), order)
         log.write(f"{seen[0]}\n")

@@ -27,6 +27,7 @@ def test_gaps_are_found_and_the_rest_is_read_in_order(tmp_path, done, missing):
     parts = Parts(tmp_path / "parts", {"a": 1}, restart=False)
     for start, stop in done:
         parts.write(start, stop, rows([start, stop - 1]))
+    parts.close()
     again = Parts(tmp_path / "parts", {"a": 1}, restart=False)
     assert again.missing(range(3, 30)) == [range(*gap) for gap in missing]
     assert again.read(**FIELD).frame.tolist() == sorted(f for start, stop in done for f in (start, stop - 1))

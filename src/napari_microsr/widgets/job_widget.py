@@ -259,7 +259,7 @@ class JobWidget(QWidget):
             tooltip(f"Start, or cancel after the step in hand: {self.job_class.after_cancel}.")
         )
         self.button.clicked.connect(self.run_or_cancel)
-        self.copy_button = QPushButton("C&opy as command")
+        self.copy_button = QPushButton("C&opy command")
         self.copy_button.setToolTip(tooltip("Copy the command line that does the same without napari."))
         self.copy_button.clicked.connect(self.copy_command)
         self.reset_button = QPushButton("R&eset")
