@@ -6,7 +6,7 @@ from typing import Any
 from napari_microsr.core.epoch import Watch
 from napari_microsr.core.job import Job
 from napari_microsr.core.progress import Progress
-from napari_microsr.errors import JobError
+from napari_microsr.errors import InputError, JobError
 from napari_microsr.registration.job import RegisterJob
 from napari_microsr.registration.merge import MergeJob
 from napari_microsr.registration.pairs import PairsJob
@@ -44,9 +44,19 @@ def perform(job: Job, progress: Progress, **options: Any) -> Result:
     -------
     dict
         `task`, `outputs` (the files and folders written), and the figures of the task.
+
+    Raises
+    ------
+    MicroSRError
+        As the task says, and if a file or folder on its way may not be read.
     """
     _, do = TASKS[job.task]
-    result = do(job, progress, **options)
+    try:
+        result = do(job, progress, **options)
+    except PermissionError as error:
+        raise InputError(
+            f"{error.filename} may not be read.", "Ask for the right to read it, or choose other files."
+        ) from error
     return {"task": job.task, **result, "outputs": [str(path) for path in result["outputs"]]}
 
 
