@@ -1,6 +1,5 @@
 """One worker for all faults, the inputs, and what each job makes where nothing goes wrong."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -46,22 +45,3 @@ def reference(worker, inputs, tmp_path_factory):
         return known[job]
 
     return of
-
-
-@pytest.fixture
-def open_folder():
-    """A folder that other users can reach, unlike those of pytest."""
-    import shutil
-    import tempfile
-
-    folder = Path(tempfile.mkdtemp(prefix="microsr-"))
-    folder.chmod(0o755)
-    yield folder
-    folder.chmod(0o755)
-    shutil.rmtree(folder)
-
-
-@pytest.fixture
-def nobody():
-    """A user without rights, where tests run as root; None where they do not and modes of files hold."""
-    return 65534 if os.geteuid() == 0 else None
