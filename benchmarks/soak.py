@@ -1,7 +1,11 @@
 """Break runs for as long as asked: kills at random moments, full disks, damaged files; count what survives.
 
-Run: python benchmarks/soak.py --minutes 60 [--seed 0] [--jobs upscale localize register train]
-Linux only. It uses the same worker and the same inputs as tests/faults, with moments and seeds drawn anew.
+    python benchmarks/soak.py --minutes 60      all of it, in random order
+    python benchmarks/soak.py --kills 50        each job killed 50 times, and resumed
+    python benchmarks/soak.py --fuzz 10000      so many damaged files, of all kinds in turn
+
+More: --seed 0, --jobs upscale localize register train. Linux only. It uses the same worker and the same
+inputs as tests/faults, with moments and seeds drawn anew.
 """
 
 import argparse
@@ -34,7 +38,7 @@ class Soak:
         self.inputs = folder / "inputs"
         self.inputs.mkdir()
         jobs.make_inputs(self.inputs)
-        self.tried, self.bad = Counter(), []
+        self.tried, self.bad = Counter(), Counter()
         self.known = {name: self._undisturbed(name) for name in names}
 
     def _undisturbed(self, name: str) -> tuple[dict[str, bytes], float, int]:
@@ -52,19 +56,19 @@ class Soak:
     def _note(self, what: str, wrong: object, times: int = 1) -> None:
         self.tried[what] += times
         if wrong:
-            self.bad.append(f"{what}: {wrong}")
-            print(self.bad[-1], flush=True)
+            self.bad[what] += 1
+            print(f"{what}: {wrong}", flush=True)
 
-    def kill_in_time(self) -> None:
+    def kill_in_time(self, name: str | None = None) -> None:
         """Kill a job after a random time."""
-        name, place = self._place()
+        name, place = self._place(name)
         after = self.rng.uniform(0, self.known[name][1])
         code, _ = self.worker.kill_after(after, name, place, inputs=str(self.inputs))
         self._after("SIGKILL after a random time", name, place, code)
 
-    def kill_at_change(self) -> None:
+    def kill_at_change(self, name: str | None = None) -> None:
         """Kill a job just before it changes a file."""
-        name, place = self._place()
+        name, place = self._place(name)
         at = self.rng.randrange(self.known[name][2])
         code, _ = self.worker.do(name, place, inputs=str(self.inputs), kill_at=at)
         self._after("SIGKILL before a random change of a file", name, place, code)
@@ -78,41 +82,72 @@ class Soak:
             self._note(f"no space, {name}", f"{limit} bytes: {code} {said[-300:]}")
         self._after("no space", name, place, code)
 
-    def damage(self) -> None:
-        """Open files that were damaged at random."""
-        kind, begin = self.rng.choice(list(KINDS)), self.rng.randrange(10**9)
+    def damage(self, kind: str | None = None, seed: int | None = None, cases: int = CASES) -> None:
+        """Open files that were damaged at random; go on after each that was not survived."""
+        kind = kind or self.rng.choice(list(KINDS))
+        seed = self.rng.randrange(10**9) if seed is None else seed
         place, note = self.folder / "fuzz", self.folder / "note"
         place.mkdir(exist_ok=True)
-        cases = {"kind": kind, "seeds": [begin, begin + CASES], "note": str(note)}
-        code, said = self.worker.do("fuzz", place, cases=cases, memory_bytes=MEMORY_BYTES)
-        wrong = code and f"{note.read_text()}: {code} {said[-300:]}"
-        self._note(f"damaged file, {kind}", wrong, CASES)
+        end = seed + cases
+        while seed < end:
+            order = {"kind": kind, "seeds": [seed, end], "note": str(note)}
+            code, said = self.worker.do("fuzz", place, cases=order, memory_bytes=MEMORY_BYTES)
+            stopped = int(note.read_text().split()[1]) + 1 if code else end
+            wrong = code and f"seed {stopped - 1}: {code} {said[-300:]}"
+            self._note(f"damaged file, {kind}", wrong, stopped - seed)
+            seed = stopped
 
-    def _place(self) -> tuple[str, Path]:
-        return self.rng.choice(self.names), Path(tempfile.mkdtemp(dir=self.folder))
+    def _place(self, name: str | None = None) -> tuple[str, Path]:
+        return name or self.rng.choice(self.names), Path(tempfile.mkdtemp(dir=self.folder))
+
+    def for_minutes(self, minutes: float) -> None:
+        """Try all faults in random order until the time is over."""
+        end = time.monotonic() + 60 * minutes
+        while time.monotonic() < end:
+            self.rng.choice([self.kill_in_time, self.kill_at_change, self.fill_disk, *[self.damage] * 3])()
+
+    def kill(self, times: int) -> None:
+        """Kill each job so often: half of the time after a random time, half before a random change."""
+        for name in self.names:
+            for number in range(times):
+                (self.kill_at_change if number % 2 else self.kill_in_time)(name)
+
+    def fuzz(self, files: int, seed: int) -> None:
+        """Open so many damaged files, of all kinds in turn."""
+        each = -(-files // len(KINDS))
+        for first in range(0, each, CASES):
+            for kind in KINDS:
+                self.damage(kind, seed * 10**6 + first, min(CASES, each - first))
+
+    def report(self) -> list[tuple[str, int, int]]:
+        """Return faults, how often each was tried, and how often it was survived."""
+        return [(what, times, times - self.bad[what]) for what, times in sorted(self.tried.items())]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=60)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    long = parser.add_mutually_exclusive_group()
+    long.add_argument("--minutes", type=float, default=60)
+    long.add_argument("--kills", type=int, help="of each job")
+    long.add_argument("--fuzz", type=int, help="damaged files")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", nargs="+", default=list(OUTPUTS), choices=list(OUTPUTS))
-    parser.add_argument("--without-fuzz", action="store_true")
     options = parser.parse_args()
-    end = time.monotonic() + 60 * options.minutes
+    begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        soak = Soak(Path(folder), options.jobs, options.seed)
-        faults = [soak.kill_in_time, soak.kill_at_change, soak.fill_disk]
-        faults += [] if options.without_fuzz else [soak.damage] * 3
+        soak = Soak(Path(folder), [] if options.fuzz else options.jobs, options.seed)
         try:
-            while time.monotonic() < end:
-                soak.rng.choice(faults)()
+            if options.kills:
+                soak.kill(options.kills)
+            elif options.fuzz:
+                soak.fuzz(options.fuzz, options.seed)
+            else:
+                soak.for_minutes(options.minutes)
         finally:
             soak.worker.close()
-            rows = [(what, times, sum(bad.startswith(what) for bad in soak.bad)) for what, times in
-                    sorted(soak.tried.items())]  # fmt: skip
+            minutes = (time.monotonic() - begun) / 60
             print_table(
-                f"{options.minutes:g} minutes on {machine()}", ["fault", "tried", "not survived"], rows
+                f"{minutes:.0f} minutes on {machine()}", ["fault", "tried", "survived"], soak.report()
             )
     sys.exit(bool(soak.bad))
 
