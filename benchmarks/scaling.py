@@ -127,7 +127,7 @@ def main() -> None:
     overhead = busy / given.tasks
     checks = []
     for seconds in (0.05, 0.2, 1.0):
-        tasks = max(WORKERS * 3, int(given.tasks * min(1.0, 0.1 / seconds)))
+        tasks = max(WORKERS * 10, int(given.tasks * min(1.0, 0.1 / seconds)))
         expected = max(tasks * seconds / WORKERS, tasks * overhead)
         wall, _ = simulate(tasks, seconds)
         checks.append([seconds, tasks, expected, wall, expected / wall])
