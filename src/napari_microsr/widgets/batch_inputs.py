@@ -9,9 +9,7 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QLabel,
-    QLineEdit,
     QPlainTextEdit,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
@@ -19,6 +17,7 @@ from qtpy.QtWidgets import (
 from napari_microsr.batch.manifest import MANIFEST
 from napari_microsr.core.image import name_of
 from napari_microsr.errors import JobError
+from napari_microsr.widgets.folder_row import FolderRow
 from napari_microsr.widgets.form import Labels, form_layout, tooltip
 from napari_microsr.widgets.localise_render import small_button
 
@@ -129,27 +128,19 @@ class RunFolder(QWidget):
     def __init__(self, labels: Labels) -> None:
         super().__init__()
         self._typed = False
-        self.folder = QLineEdit()
+        row = FolderRow(
+            "Folder of the results", "Folder of the results, with a table and a report of all of them."
+        )
+        self.folder, self.browse = row.edit, row.browse
         self.folder.setObjectName("output")
-        self.folder.setToolTip(tooltip("Folder of the results, with a table and a report of all of them."))
-        self.browse = QPushButton("…")
-        self.browse.setToolTip(tooltip("Choose the folder."))
-        self.browse.setAccessibleName("Choose the folder of results")
-        self.browse.setMaximumWidth(32)
         self.note = QLabel()
         self.note.setWordWrap(True)
-        row = QWidget()
-        row.setFocusProxy(self.folder)
-        line = QHBoxLayout(row)
-        line.setContentsMargins(0, 0, 0, 0)
-        line.addWidget(self.folder, 1)
-        line.addWidget(self.browse)
         layout = form_layout(self)
         labels.add_row(layout, "Results in", row)
         layout.addRow(self.note)
         self.folder.textEdited.connect(self._edited)
         self.folder.textChanged.connect(self.check)
-        self.browse.clicked.connect(self._browse)
+        row.chosen.connect(self.put)
         self.check()
 
     def get(self) -> Path:
@@ -190,11 +181,6 @@ class RunFolder(QWidget):
 
     def _edited(self, text: str) -> None:
         self._typed = bool(text)
-
-    def _browse(self) -> None:
-        start = str(self.folder.text()).strip() or str(Path.home())
-        if folder := QFileDialog.getExistingDirectory(self, "Folder of the results", start):
-            self.put(folder)
 
 
 def folder_of(text: str) -> Path:

@@ -1,16 +1,16 @@
 """The table of a batch: one row per image, with how far it is and what to know of it."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from html import escape
 from typing import Any
 
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt, Signal
-from qtpy.QtGui import QColor, QPixmap
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHeaderView
 
 from napari_microsr.batch.manifest import ItemState
 from napari_microsr.widgets.form import tooltip
+from napari_microsr.widgets.table_model import COLOUR_PX, Column, SortedTable, TableModel
 
 #: Colour of each state; sorted by it, the first come first.
 COLOURS = {
@@ -22,7 +22,7 @@ COLOURS = {
 }
 _ORDER = list(COLOURS)
 _STATE = 1
-_COLOUR_PX, _MARGIN_PX = 10, 20
+_MARGIN_PX = 20
 
 
 def state_text(state: ItemState) -> str:
@@ -49,73 +49,41 @@ def count_text(states: Iterable[ItemState]) -> str:
     return f"{total} image{'s' * (total != 1)}: {said}" if total else "No images yet: press Preview."
 
 
-#: Title, explanation, text, and what to sort by.
-_COLUMNS: list[tuple[str, str, Callable[[ItemState], str], Callable[[ItemState], Any]]] = [
-    ("Image", "Its name in the run, and that of its result.", lambda s: s.key, lambda s: s.key.casefold()),
-    ("State", "How far it is.", state_text, lambda s: _ORDER.index(s.state)),
-    (
+_COLUMNS: list[Column[ItemState]] = [
+    Column(
+        "Image", "Its name in the run, and that of its result.", lambda s: s.key, lambda s: s.key.casefold()
+    ),
+    Column("State", "How far it is.", state_text, lambda s: _ORDER.index(s.state)),
+    Column(
         "Time (s)",
         "What it took.",
         lambda s: f"{s.seconds:.1f}" if s.seconds else "",
         lambda s: float(s.seconds),
     ),
-    ("Note", "Why it failed and what to do; warnings; figures.", note, note),
+    Column("Note", "Why it failed and what to do; warnings; figures.", note, note),
 ]
 
 
-class BatchModel(QAbstractTableModel):
-    """One row per image, one column per thing to know.
-
-    Attributes
-    ----------
-    rows : list of ItemState
-        In the order of the batch.
-    """
+class BatchModel(TableModel[ItemState]):
+    """One row per image, one column per thing to know."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[ItemState] = []
+        super().__init__(_COLUMNS, coloured=_STATE)
         self._places: dict[str, int] = {}
 
-    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
-        """Count the images."""
-        return 0 if parent is not None and parent.isValid() else len(self.rows)
+    def explain(self, row: ItemState, column: Column[ItemState]) -> str:
+        """Return what to know of an image; a sign of rich text in a file's name is shown as it is."""
+        return tooltip(escape(note(row) or row.source or row.key))
 
-    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
-        """Count the columns."""
-        return 0 if parent is not None and parent.isValid() else len(_COLUMNS)
-
-    def headerData(self, section: int, orientation: Any, role: int = 0) -> Any:  # noqa: N802 - Qt's name
-        """Return title and explanation of a column."""
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return _COLUMNS[section][0]
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.ToolTipRole:
-            return tooltip(_COLUMNS[section][1])
-        return None
-
-    def data(self, index: QModelIndex, role: int = 0) -> Any:
-        """Return what a cell shows, or what it is sorted by."""
-        state = self.rows[index.row()]
-        _, _, text, key = _COLUMNS[index.column()]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return text(state)
-        if role == Qt.ItemDataRole.UserRole:
-            return key(state)
-        if role == Qt.ItemDataRole.ToolTipRole:
-            # Names of files are not ours: a sign of rich text in one is shown as it is.
-            return tooltip(escape(note(state) or state.source or state.key))
-        if role == Qt.ItemDataRole.DecorationRole and index.column() == _STATE:
-            colour = QPixmap(_COLOUR_PX, _COLOUR_PX)
-            colour.fill(QColor(COLOURS[state.state]))
-            return colour
-        return None
+    def colour(self, row: ItemState) -> str:
+        """Return the colour of the state."""
+        return COLOURS[row.state]
 
     def begin(self, states: Iterable[ItemState] = ()) -> None:
         """Show these images only."""
-        self.beginResetModel()
-        self.rows = list(states)
-        self._places = {state.key: row for row, state in enumerate(self.rows)}
-        self.endResetModel()
+        rows = list(states)
+        self._places = {state.key: row for row, state in enumerate(rows)}
+        self.replace(rows)
 
     def take(self, states: Iterable[ItemState]) -> None:
         """Show new states of images; those that are not there yet come below the others."""
@@ -127,10 +95,10 @@ class BatchModel(QAbstractTableModel):
         for key, state in latest.items():
             row = self._places[key]
             self.rows[row] = state
-            self.dataChanged.emit(self.index(row, 0), self.index(row, len(_COLUMNS) - 1))
+            self.changed(row)
 
 
-class BatchTable(QTableView):
+class BatchTable(SortedTable[ItemState]):
     """The table.
 
     Attributes
@@ -145,25 +113,10 @@ class BatchTable(QTableView):
     opened = Signal()
 
     def __init__(self) -> None:
-        super().__init__()
         self.states = BatchModel()
-        self._sorted = QSortFilterProxyModel(self)
-        self._sorted.setSourceModel(self.states)
-        self._sorted.setSortRole(Qt.ItemDataRole.UserRole)
-        self.setModel(self._sorted)
-        self.setSortingEnabled(True)
-        # As they came, until a title is clicked.
-        self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setTabKeyNavigation(False)
+        super().__init__(self.states)
         self.setWordWrap(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(22)
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.Interactive)
-        self.horizontalHeader().setStretchLastSection(True)
-        self.setMinimumHeight(150)
         self.setObjectName("batch")
         self.setAccessibleName("Images of the batch")
         for event in (
@@ -176,8 +129,7 @@ class BatchTable(QTableView):
 
     def current(self) -> ItemState | None:
         """Return the state of the chosen image."""
-        rows = self.selectionModel().selectedRows()
-        return self.states.rows[self._sorted.mapToSource(rows[0]).row()] if rows else None
+        return self.current_row()
 
     def take(self, states: list[ItemState]) -> None:
         """Show new states; the first ones make the columns as wide as what they show."""
@@ -187,5 +139,5 @@ class BatchTable(QTableView):
             return
         self.resizeColumnsToContents()
         self.setColumnWidth(0, min(self.columnWidth(0), max(self.viewport().width() // 2, 90)))
-        widest = self.fontMetrics().horizontalAdvance("running 100 %") + _COLOUR_PX + _MARGIN_PX
+        widest = self.fontMetrics().horizontalAdvance("running 100 %") + COLOUR_PX + _MARGIN_PX
         self.setColumnWidth(_STATE, max(self.columnWidth(_STATE), widest))

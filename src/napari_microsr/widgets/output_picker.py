@@ -4,9 +4,10 @@ import os
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QLabel, QLineEdit, QWidget
 
 from napari_microsr.errors import JobError
+from napari_microsr.widgets.folder_row import FolderRow
 from napari_microsr.widgets.form import CheckBox, Labels, form_layout, tooltip
 
 SUFFIX = ".ome.zarr"
@@ -34,22 +35,12 @@ class OutputPicker(QWidget):
         super().__init__()
         self._typed = {"folder": False, "name": False}
         self._stem = "result"
-        self.folder, self.name = QLineEdit(), QLineEdit()
-        self.browse = QPushButton("…")
-        self.browse.setToolTip(tooltip("Choose the folder."))
-        self.browse.setAccessibleName("Choose the output folder")
-        self.browse.setMaximumWidth(32)
+        row = FolderRow("Folder of the result", "Folder of the result.")
+        self.folder, self.name = row.edit, QLineEdit()
         self.replace = CheckBox()
         self.replace.setToolTip(tooltip("Replace a finished or unfinished result of that name."))
         self.note = QLabel()
         self.note.setWordWrap(True)
-        self.folder.setToolTip(tooltip("Folder of the result."))
-        row = QWidget()
-        row.setFocusProxy(self.folder)
-        line = QHBoxLayout(row)
-        line.setContentsMargins(0, 0, 0, 0)
-        line.addWidget(self.folder, 1)
-        line.addWidget(self.browse)
         layout = form_layout(self)
         labels.add_row(layout, "Folder", row)
         labels.add_row(layout, "Name", self.name)
@@ -59,7 +50,7 @@ class OutputPicker(QWidget):
         self.folder.textEdited.connect(self._folder_typed)
         self.name.textEdited.connect(self._name_typed)
         self.replace.toggled.connect(self._check)
-        self.browse.clicked.connect(self._browse)
+        row.chosen.connect(self.choose_folder)
 
     def expect(self, endings: tuple[str, ...], what: str) -> None:
         """Ask for a result with other endings from now on."""
@@ -118,11 +109,6 @@ class OutputPicker(QWidget):
     def _name_typed(self) -> None:
         self._typed["name"] = True
         self._check()
-
-    def _browse(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Folder of the result", self.folder.text())
-        if folder:
-            self.choose_folder(folder)
 
     def _check(self) -> None:
         """Say what lies there already; the box to replace it is shown only then."""

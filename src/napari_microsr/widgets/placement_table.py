@@ -1,21 +1,17 @@
 """The table of placements: sortable; a click selects a field and shows it."""
 
-from collections.abc import Callable
-from typing import Any
-
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QSortFilterProxyModel, Qt, Signal
-from qtpy.QtGui import QColor, QPixmap
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableView
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHeaderView
 
 from napari_microsr.registration.geometry import parts
 from napari_microsr.registration.placement import FieldPlacement
 from napari_microsr.widgets.form import tooltip
 from napari_microsr.widgets.outlines import COLOURS
 from napari_microsr.widgets.placement_book import PlacementBook
+from napari_microsr.widgets.table_model import Column, SortedTable, TableModel
 
 #: How the verdicts are called.
 VERDICTS = {"placed": "placed", "uncertain": "uncertain", "not_found": "not found"}
-Key = str | float
 
 
 def zoom(placement: FieldPlacement) -> float | None:
@@ -33,89 +29,69 @@ def _number(value: float | None, digits: int, sign: str = "") -> str:
     return "" if value is None else f"{value:.{digits}f}{sign}"
 
 
-#: Title, explanation, text, and what to sort by.
-_COLUMNS: list[tuple[str, str, Callable[[FieldPlacement], str], Callable[[FieldPlacement], Key | None]]] = [
-    ("Field", "Name of the field.", lambda p: p.name, lambda p: p.name.casefold()),
-    ("Verdict", "Whether the field was found on an overview.", verdict, verdict),
-    (
+def _last(value: float | None) -> float:
+    """Sort what is not known behind the rest."""
+    return float("inf") if value is None else value
+
+
+_COLUMNS: list[Column[FieldPlacement]] = [
+    Column("Field", "Name of the field.", lambda p: p.name, lambda p: p.name.casefold()),
+    Column("Verdict", "Whether the field was found on an overview.", verdict, verdict),
+    Column(
         "Score",
         "Correlation of field and overview in their fine structure; 1 is best.",
         lambda p: _number(p.score, 2),
-        lambda p: p.score,
+        lambda p: _last(p.score),
     ),
-    (
+    Column(
         "Error (µm)",
         "How far off the placement is expected to be.",
         lambda p: _number(p.expected_error_um, 2),
-        lambda p: p.expected_error_um,
+        lambda p: _last(p.expected_error_um),
     ),
-    ("Zoom", "How many times finer than the overview.", lambda p: _number(zoom(p), 1, "×"), zoom),
-    (
+    Column(
+        "Zoom",
+        "How many times finer than the overview.",
+        lambda p: _number(zoom(p), 1, "×"),
+        lambda p: _last(zoom(p)),
+    ),
+    Column(
         "Pixel (µm)",
         "Size of the field's pixels, as found.",
         lambda p: _number(p.field_um, 3),
-        lambda p: p.field_um,
+        lambda p: _last(p.field_um),
     ),
-    ("Overview", "On which overview it lies.", lambda p: p.overview or "", lambda p: p.overview or ""),
-    ("Reason", "What to know or to do.", lambda p: p.reason, lambda p: p.reason),
+    Column("Overview", "On which overview it lies.", lambda p: p.overview or "", lambda p: p.overview or ""),
+    Column("Reason", "What to know or to do.", lambda p: p.reason, lambda p: p.reason),
 ]
 
 
-class PlacementModel(QAbstractTableModel):
+class PlacementModel(TableModel[FieldPlacement]):
     """One row per field, one column per thing to know."""
 
     def __init__(self, book: PlacementBook) -> None:
-        super().__init__()
+        super().__init__(_COLUMNS, coloured=1)
         self._book = book
-        self.rows: list[FieldPlacement] = []
         book.changed.connect(self._changed)
 
-    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
-        """Count the fields."""
-        return 0 if parent is not None and parent.isValid() else len(self.rows)
+    def explain(self, row: FieldPlacement, column: Column[FieldPlacement]) -> str:
+        """Return the reason of the verdict, or what the cell shows."""
+        return tooltip(row.reason or column.text(row))
 
-    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: N802 - Qt's name
-        """Count the columns."""
-        return 0 if parent is not None and parent.isValid() else len(_COLUMNS)
-
-    def headerData(self, section: int, orientation: Any, role: int = 0) -> Any:  # noqa: N802 - Qt's name
-        """Return title and explanation of a column."""
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.DisplayRole:
-            return _COLUMNS[section][0]
-        if orientation == Qt.Orientation.Horizontal and role == Qt.ItemDataRole.ToolTipRole:
-            return tooltip(_COLUMNS[section][1])
-        return None
-
-    def data(self, index: QModelIndex, role: int = 0) -> Any:
-        """Return what a cell shows, or what it is sorted by."""
-        placement = self.rows[index.row()]
-        _, _, text, key = _COLUMNS[index.column()]
-        if role == Qt.ItemDataRole.DisplayRole:
-            return text(placement)
-        if role == Qt.ItemDataRole.UserRole:
-            value = key(placement)
-            return float("inf") if value is None else value
-        if role == Qt.ItemDataRole.ToolTipRole:
-            return tooltip(placement.reason or text(placement))
-        if role == Qt.ItemDataRole.DecorationRole and index.column() == 1:
-            colour = QPixmap(10, 10)
-            colour.fill(QColor(COLOURS[placement.status]))
-            return colour
-        return None
+    def colour(self, row: FieldPlacement) -> str:
+        """Return the colour of the verdict."""
+        return COLOURS[row.status]
 
     def _changed(self, name: str) -> None:
         rows = list(self._book)
         if [p.name for p in rows] != [p.name for p in self.rows]:
-            self.beginResetModel()
-            self.rows = rows
-            self.endResetModel()
+            self.replace(rows)
             return
         self.rows = rows
-        row = next(i for i, placement in enumerate(rows) if placement.name == name)
-        self.dataChanged.emit(self.index(row, 0), self.index(row, len(_COLUMNS) - 1))
+        self.changed(next(i for i, placement in enumerate(rows) if placement.name == name))
 
 
-class PlacementTable(QTableView):
+class PlacementTable(SortedTable[FieldPlacement]):
     """The table.
 
     Attributes
@@ -132,42 +108,26 @@ class PlacementTable(QTableView):
     chosen = Signal(str)
 
     def __init__(self, book: PlacementBook) -> None:
-        super().__init__()
-        self._model = PlacementModel(book)
-        self._sorted = QSortFilterProxyModel(self)
-        self._sorted.setSourceModel(self._model)
-        self._sorted.setSortRole(Qt.ItemDataRole.UserRole)
-        self.setModel(self._sorted)
-        self.setSortingEnabled(True)
-        # As they came, until a title is clicked.
-        self.horizontalHeader().setSortIndicator(-1, Qt.SortOrder.AscendingOrder)
-        self.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
-        self.setSelectionMode(QAbstractItemView.SelectionMode.SingleSelection)
-        self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
-        self.setTabKeyNavigation(False)
-        self.verticalHeader().hide()
-        self.verticalHeader().setDefaultSectionSize(22)
+        super().__init__(PlacementModel(book))
         self.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
-        self.horizontalHeader().setStretchLastSection(True)
-        self.setMinimumHeight(150)
         self.setObjectName("placements")
         self.setAccessibleName("Placements of the fields")
-        self._model.modelReset.connect(self._choose_kept)
+        self._rows.modelReset.connect(self._choose_kept)
         self._kept: str | None = None
         self._quiet = False
         self.selectionModel().selectionChanged.connect(self._chosen)
 
     def current(self) -> str | None:
         """Return the name of the chosen field."""
-        rows = self.selectionModel().selectedRows()
-        return self._model.rows[self._sorted.mapToSource(rows[0]).row()].name if rows else None
+        row = self.current_row()
+        return None if row is None else row.name
 
     def choose(self, name: str, *, quiet: bool = False) -> None:
         """Choose a field as if the user had clicked on it; `quiet` leaves the view as it is."""
         before, self._quiet = self._quiet, quiet or self._quiet
-        for row, placement in enumerate(self._model.rows):
+        for row, placement in enumerate(self._rows.rows):
             if placement.name == name:
-                self.selectRow(self._sorted.mapFromSource(self._model.index(row, 0)).row())
+                self.choose_row(row)
         self._quiet = before
 
     def _chosen(self, *_: object) -> None:

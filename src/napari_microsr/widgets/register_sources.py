@@ -9,12 +9,8 @@ from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
-    QFileDialog,
     QGridLayout,
-    QHBoxLayout,
     QLabel,
-    QLineEdit,
-    QPushButton,
     QScrollArea,
     QVBoxLayout,
     QWidget,
@@ -23,6 +19,7 @@ from qtpy.QtWidgets import (
 from napari_microsr.core.placement import UM_PER_UNIT, unit_symbol
 from napari_microsr.errors import InputError
 from napari_microsr.widgets.compare_views import is_view
+from napari_microsr.widgets.folder_row import FolderRow
 from napari_microsr.widgets.form import Labels, form_layout, tooltip
 from napari_microsr.widgets.layers import source_from_layer
 
@@ -63,21 +60,12 @@ class SourcePicker(QWidget):
         scroll.setMaximumHeight(_ROWS_PX)
         self._empty = QLabel("Open the overview and the fields, or File > Open Sample > MicroSR.")
         self._empty.setWordWrap(True)
-        self.folder = QLineEdit()
-        self.folder.setPlaceholderText("none: only the layers marked as field")
-        self.folder.setToolTip(
-            tooltip("Folder of fields, a file, or a pattern such as fields/*_40x.tif, beside layers.")
+        line = FolderRow(
+            "Folder of the fields",
+            "Folder of fields, a file, or a pattern such as fields/*_40x.tif, beside layers.",
         )
-        self.browse = QPushButton("…")
-        self.browse.setToolTip(tooltip("Choose the folder."))
-        self.browse.setAccessibleName("Choose the folder of fields")
-        self.browse.setMaximumWidth(32)
-        line = QWidget()
-        line.setFocusProxy(self.folder)
-        beside = QHBoxLayout(line)
-        beside.setContentsMargins(0, 0, 0, 0)
-        beside.addWidget(self.folder, 1)
-        beside.addWidget(self.browse)
+        self.folder = line.edit
+        self.folder.setPlaceholderText("none: only the layers marked as field")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addWidget(self._empty)
@@ -86,7 +74,7 @@ class SourcePicker(QWidget):
         labels.add_row(form_layout(below), "Field folder", line)
         layout.addWidget(below)
         self._scroll = scroll
-        self.browse.clicked.connect(self._browse)
+        line.chosen.connect(self.folder.setText)
         self.folder.textChanged.connect(self.changed)
         self.list_layers()
         events = viewer.layers.events
@@ -182,12 +170,6 @@ class SourcePicker(QWidget):
                 "There is no field.", "Give layers the role field, or choose a folder of fields."
             )
         return [_checked(layer) for layer in layers]
-
-    def _browse(self) -> None:
-        start = str(self.field_folder or Path.home())
-        folder = QFileDialog.getExistingDirectory(self, "Folder of the fields", start)
-        if folder:
-            self.folder.setText(folder)
 
 
 def _checked(layer: Image) -> Image:

@@ -4,10 +4,11 @@ import re
 from pathlib import Path
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QLineEdit, QPushButton, QWidget
+from qtpy.QtWidgets import QLabel, QLineEdit, QWidget
 
 from napari_microsr.core.weights import SUFFIX, folders
 from napari_microsr.errors import JobError
+from napari_microsr.widgets.folder_row import FolderRow
 from napari_microsr.widgets.form import CheckBox, Labels, form_layout, tooltip
 
 #: As `core.checkpoint.LAST`, which would import torch.
@@ -33,31 +34,23 @@ class TrainingOutput(QWidget):
     def __init__(self, labels: Labels) -> None:
         super().__init__()
         self._typed = False
-        self.name, self.folder = QLineEdit(), QLineEdit()
+        row = FolderRow(
+            "Folder for trainings", "Checkpoints, figures and weights go to a folder NAME in this one."
+        )
+        self.name, self.folder = QLineEdit(), row.edit
         self.name.setObjectName("name")
         self.name.setToolTip(tooltip("Name of the trained network in lists, jobs and commands."))
-        self.folder.setToolTip(tooltip("Checkpoints, figures and weights go to a folder NAME in this one."))
-        browse = QPushButton("…")
-        browse.setToolTip(tooltip("Choose the folder."))
-        browse.setAccessibleName("Choose the folder for trainings")
-        browse.setMaximumWidth(32)
-        browse.clicked.connect(self._browse)
         self.afresh = CheckBox()
         self.afresh.setToolTip(tooltip("Train from the first step, and replace what is there."))
         self.note = QLabel()
         self.note.setWordWrap(True)
-        row = QWidget()
-        row.setFocusProxy(self.folder)
-        line = QHBoxLayout(row)
-        line.setContentsMargins(0, 0, 0, 0)
-        line.addWidget(self.folder, 1)
-        line.addWidget(browse)
         layout = form_layout(self)
         labels.add_row(layout, "Name", self.name)
         labels.add_row(layout, "Trainings in", row)
         labels.add_row(layout, "Start afresh", self.afresh)
         layout.addRow(self.note)
         self.name.textEdited.connect(self._name_typed)
+        row.chosen.connect(self.folder.setText)
         self.folder.textChanged.connect(self.check)
         self.name.textChanged.connect(self.check)
         self.afresh.toggled.connect(self.check)
@@ -129,7 +122,3 @@ class TrainingOutput(QWidget):
 
     def _name_typed(self) -> None:
         self._typed = True
-
-    def _browse(self) -> None:
-        if folder := QFileDialog.getExistingDirectory(self, "Folder for trainings", self.folder.text()):
-            self.folder.setText(folder)
