@@ -10,7 +10,7 @@ import yaozarrs
 import zarr
 
 from napari_microsr.core.image import ImageSource, Placement, open_image
-from napari_microsr.core.progress import Cancelled
+from napari_microsr.core.progress import Cancelled, SilentProgress
 from napari_microsr.errors import InputError, JobError, OutputError
 from napari_microsr.registration import streaming
 from napari_microsr.registration.formats import write_placements
@@ -234,6 +234,58 @@ class TestBlending:
         assert result.shape == SHAPE
         assert set(np.unique(result[10:])) == {1}
         assert result[0, 0] == 3
+
+    def test_whole_fields_reach_beyond_the_overview_and_lie_where_they_did(self, tmp_path, scene):
+        placements, images = scene
+        matrix = similarity(0.3, 25, centre=(35, 45), onto=(-2, 79))
+        field = lay("field", matrix, (70, 90), field_um=0.6)
+        images = images | {"field": image(specimen(field.to_overview(pixels((70, 90)))), "field")}
+        scene = replace(placements, fields=[field]), images
+        path, result = merged(tmp_path, scene, um=1.0, whole=True, match_colours=False)
+        placement = open_image(path).placement
+        # The centre of the overview's first pixel is the origin; a pixel of the result is half of one.
+        first = (np.array(placement.translate) / 2 + 0.25) / 0.5
+        np.testing.assert_allclose(first, np.rint(first), atol=1e-9)
+        assert first[0] < 0 == first[1]
+        there = (pixels(result.shape) + first + 0.5) * 0.5 - 0.5
+        inside = to_field(field, there)
+        deep = ((inside >= 2) & (inside <= np.array((70, 90)) - 3)).all(-1)
+        assert deep[: -int(first[0])].any()
+        assert deep[:, 160:].any()
+        assert np.abs(result - specimen(there))[deep].max() < 0.02
+        overview = ((there >= 0) & (there <= np.array(SHAPE) - 1)).all(-1)
+        assert np.isfinite(result[overview]).all()
+        far = ((inside < -2) | (inside > np.array((70, 90)) + 1)).any(-1)
+        beyond = ((there < -0.5) | (there > np.array(SHAPE) - 0.5)).any(-1)
+        assert np.isnan(result[far & beyond]).all()
+
+    def test_whole_integers_are_0_where_nothing_is_known(self, tmp_path):
+        field = lay("field", similarity(0.5, 0, centre=(0, 0), onto=(-10.25, 3.75)), (40, 60))
+        images = {
+            "slide": image(np.full(SHAPE, 9, np.uint16), "slide", 2.0),
+            "field": image(np.full((40, 60), 5, np.uint16), "field"),
+        }
+        scene = Placements([OverviewInfo("slide", None, SHAPE, 2.0)], [field]), images
+        _, result = merged(tmp_path, scene, um=2.0, whole=True, feather=0, match_colours=False)
+        assert result.shape == (SHAPE[0] + 10, SHAPE[1])
+        assert (result[:20, 4:34] == 5).all()
+        assert not result[:10, :4].any()
+        assert not result[:10, 34:].any()
+        assert (result[20:] == 9).all()
+
+    def test_what_is_cut_is_told(self, tmp_path):
+        def at(name, y, size):
+            return lay(name, similarity(0.5, 0, centre=(0, 0), onto=(y, 5)), (size, size))
+
+        fields = [at("over", -3, 20), at("flush", -0.25, 20), at("inside", 30, 20)]
+        images = {"slide": image(np.zeros(SHAPE), "slide", 2.0)}
+        images |= {field.name: image(np.ones((20, 20)), field.name) for field in fields}
+        scene = Placements([OverviewInfo("slide", None, SHAPE, 2.0)], fields)
+        for whole, told in ((False, ["Cut at the overview's edge: over."]), (True, [])):
+            progress = SilentProgress()
+            job = MergeJob(placements="none.json", output=tmp_path / f"{whole}.ome.zarr", whole=whole)
+            merge(job, placements=scene, images=images, progress=progress)
+            assert [message[:33] for message in progress.warnings] == told
 
     def test_colours_become_those_of_the_overview(self, tmp_path, scene):
         scene = changed(scene, lambda name, a: image(a if name == "slide" else 7 + 2.5 * a, name))

@@ -3,7 +3,7 @@
 import hashlib
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -17,6 +17,9 @@ from napari_microsr.registration.formats import read_placements
 from napari_microsr.registration.images import Images, image_of
 from napari_microsr.registration.placement import FieldPlacement, OverviewInfo, Placements
 from napari_microsr.registration.selection import chosen, overview_of, scale_of, sized
+
+if TYPE_CHECKING:
+    from napari_microsr.registration.mosaic import Mosaic
 
 
 class MergeJob(Job):
@@ -40,6 +43,8 @@ class MergeJob(Job):
     """Give each field the overview's brightness and contrast, channel by channel."""
     uncertain: bool = False
     """Merge the uncertain fields too."""
+    whole: bool = False
+    """Extend the result to the fields that reach beyond the overview, instead of cutting them there."""
     restart: bool = False
     """Replace a finished or unfinished result of that name instead of resuming it."""
 
@@ -53,7 +58,8 @@ def merge(
 ) -> Path:
     """Blend the placed fields over their overview, the finest on top, into an OME-Zarr pyramid.
 
-    The result covers the overview. It is computed tile by tile, so that memory does not grow with it, and an
+    The result covers the overview, and on request (`job.whole`) what fields show beyond it; fields that are
+    cut are warned of. It is computed tile by tile, so that memory does not grow with it, and an
     interrupted run of the same job is resumed.
 
     Parameters
@@ -89,16 +95,26 @@ def merge(
     overview = sized(image_of(info, images), info.um)
     step = _step(job, info, fields)
     mosaic, sources = _mosaic(job, overview, fields, step, images, progress)
+    if mosaic.cut:
+        progress.warn(
+            f"Cut at the overview's edge: {', '.join(mosaic.cut)}. Merge with whole to keep what lies beyond."
+        )
     fingerprint = {
         "images": [overview.fingerprint(), *sources],
         "placements": _digest(fields),
         "step": step,
         "feather": job.feather,
         "match_colours": job.match_colours,
+        "whole": job.whole,
     }
     provenance = {**job.provenance(), "content": "result", "fields": [field.name for field in fields]}
     return store_image(
-        mosaic, job.output, progress, fingerprint=fingerprint, provenance=provenance, restart=job.restart
+        mosaic.image(),
+        job.output,
+        progress,
+        fingerprint=fingerprint,
+        provenance=provenance,
+        restart=job.restart,
     )
 
 
@@ -121,7 +137,7 @@ def _mosaic(
     step: float,
     images: Images | None,
     progress: Progress,
-) -> tuple[ImageSource, list[str]]:
+) -> tuple["Mosaic", list[str]]:
     """Return the merged image, still to be computed, and what tells the fields' images from others."""
     from napari_microsr.registration import mosaic as over
 
@@ -135,7 +151,7 @@ def _mosaic(
         gain, offset = over.colours(field, source, overview, job.match_colours)
         rim = job.feather * min(field.shape_yx)
         overlays.append(over.Overlay(field, partial(opener, field), gain, offset, rim))
-    return over.Mosaic(overview, overlays, step).image(), fingerprints
+    return over.Mosaic(overview, overlays, step, whole=job.whole), fingerprints
 
 
 def _digest(fields: list[FieldPlacement]) -> str:

@@ -67,16 +67,16 @@ class Overlay:
     offset: Array
     feather_px: float
 
-    def box(self, step: float, height: int, width: int) -> tuple[slice, slice]:
-        """Return the rows and columns of a canvas that the field can touch."""
+    def box(self, step: float) -> tuple[slice, slice]:
+        """Return the rows and columns of the mosaic's grid that the field can touch, and one more around."""
         outline = self.field.to_overview(_outline(self.field.shape_yx))
         places = (outline + 0.5) / step - 0.5
-        low, high = np.floor(places.min(0)).astype(int), np.ceil(places.max(0)).astype(int) + 1
-        (y0, x0), (y1, x1) = np.clip(low, 0, (height, width)), np.clip(high, 0, (height, width))
-        return slice(int(y0), int(y1)), slice(int(x0), int(x1))
+        y0, x0 = np.floor(places.min(0)).astype(int).tolist()
+        y1, x1 = (np.ceil(places.max(0)).astype(int) + 1).tolist()
+        return slice(y0, y1), slice(x0, x1)
 
     def over(self, base: Array, plane: int, step: float, y: slice, x: slice) -> None:
-        """Blend the field into a piece of the canvas, (channels, rows, columns), in place."""
+        """Blend the field into a piece of the grid, (channels, rows, columns), in place."""
         rows = (np.arange(y.start, y.stop) + 0.5) * step - 0.5
         columns = (np.arange(x.start, x.stop) + 0.5) * step - 0.5
         points = to_field(self.field, np.stack(np.meshgrid(rows, columns, indexing="ij"), -1))
@@ -116,22 +116,48 @@ class Mosaic:
         The fields.
     step : float
         Side of a pixel of the mosaic in pixels of the overview.
+    whole : bool
+        Whether it reaches as far as the fields do, and not only as far as the overview. There what no field
+        covers is NaN, 0 in integers.
 
     Attributes
     ----------
     shape_yx : tuple of int
         Height and width.
+    cut : list of str
+        Names of the fields that reach beyond it.
     """
 
-    def __init__(self, overview: ImageSource, overlays: Sequence[Overlay], step: float) -> None:
+    def __init__(
+        self, overview: ImageSource, overlays: Sequence[Overlay], step: float, *, whole: bool = False
+    ) -> None:
         self._overview, self._overlays, self._step = overview, overlays, step
-        height, width = (max(1, ceil(size / step - 1e-6)) for size in (overview.height, overview.width))
-        self.shape_yx = height, width
-        self._boxes = [overlay.box(step, height, width) for overlay in overlays]
+        self._known = tuple(
+            slice(0, max(1, ceil(size / step - 1e-6))) for size in (overview.height, overview.width)
+        )
+        self._boxes = [overlay.box(step) for overlay in overlays]
+        covered = [tuple(slice(span.start + 1, span.stop - 1) for span in box) for box in self._boxes]
+        rows, columns = (
+            _hull([known, *(spans[axis] for spans in covered if whole)])
+            for axis, known in enumerate(self._known)
+        )
+        # Rows and columns are counted from the overview's corner, before which a field may begin.
+        self._origin = rows.start, columns.start
+        self.shape_yx = rows.stop - rows.start, columns.stop - columns.start
+        self.cut = [
+            overlay.field.name
+            for overlay, spans in zip(overlays, covered, strict=True)
+            if _hull([spans[0], rows]) != rows or _hull([spans[1], columns]) != columns
+        ]
 
     def compute(self, plane: int, y: slice, x: slice) -> Array:
         """Return a part of one plane, (channels, height, width)."""
+        y, x = _moved(y, self._origin[0]), _moved(x, self._origin[1])
         block = read_grid(self._overview, plane, self._step, (y.start, y.stop), (x.start, x.stop))
+        for axis, (span, known) in enumerate(zip((y, x), self._known, strict=True)):
+            count = np.arange(span.start, span.stop)
+            unknown = (count < known.start) | (count >= known.stop)
+            block[:, unknown if axis == 0 else slice(None), unknown if axis == 1 else slice(None)] = np.nan
         for overlay, box in zip(self._overlays, self._boxes, strict=True):
             rows, columns = _common(box[0], y), _common(box[1], x)
             if rows.start < rows.stop and columns.start < columns.stop:
@@ -141,7 +167,7 @@ class Mosaic:
 
     def image(self) -> ImageSource:
         """Return the mosaic as an image that lies where the overview does."""
-        placement = self._overview.placement.finer(1 / self._step)
+        placement = self._overview.placement.finer(1 / self._step).moved(*self._origin)
         name = f"{self._overview.name} merged"
         return computed_image(self._overview, self.shape_yx, self.compute, placement, name)
 
@@ -224,6 +250,10 @@ def check_planes(field: FieldPlacement, source: ImageSource, overview: ImageSour
 
 def _common(one: slice, other: slice) -> slice:
     return slice(max(one.start, other.start), min(one.stop, other.stop))
+
+
+def _hull(spans: Sequence[slice]) -> slice:
+    return slice(min(span.start for span in spans), max(span.stop for span in spans))
 
 
 def _moved(span: slice, by: int) -> slice:

@@ -12,7 +12,7 @@ from napari_microsr.core.image import ImageSource
 from napari_microsr.core.progress import Progress
 from napari_microsr.registration.formats import FORMATS, read_placements, write_placements
 from napari_microsr.registration.placement import Placements
-from napari_microsr.widgets.form import NumberBox, tooltip
+from napari_microsr.widgets.form import CheckBox, NumberBox, tooltip
 from napari_microsr.widgets.layers import as_file, file_of, source_from_layer
 from napari_microsr.widgets.register_panels import button
 from napari_microsr.widgets.register_work import shown_file
@@ -61,6 +61,12 @@ class FilesPanel(QWidget):
             "Export training pairs…",
             "Write each placed field and the overview below it on matching grids, to train a network on.",
         )
+        self.whole = CheckBox("Fields whole")
+        self.whole.setToolTip(
+            tooltip(
+                "Extend the merged image to fields that reach beyond the overview, instead of cutting them."
+            )
+        )
         size = QLabel("Its pixel size (µm)")
         size.setBuddy(self.um)
         grid = QGridLayout(self)
@@ -68,7 +74,8 @@ class FilesPanel(QWidget):
         grid.addWidget(self.kinds, 0, 0, 1, 2)
         grid.addWidget(self.export, 1, 0)
         grid.addWidget(self.import_, 1, 1)
-        grid.addWidget(self.merge, 2, 0, 1, 2)
+        grid.addWidget(self.merge, 2, 0)
+        grid.addWidget(self.whole, 2, 1)
         grid.addWidget(size, 3, 0)
         grid.addWidget(self.um, 3, 1)
         grid.addWidget(self.pairs, 4, 0, 1, 2)
@@ -133,14 +140,14 @@ class FilesPanel(QWidget):
         if path is None:
             return
         placements, images, um = self._widget.book.placements(), self._images(), self.um.get()
-        overview = self._chosen_overview(placements)
+        overview, whole = self._chosen_overview(placements), self.whole.get()
 
         def work(task: Progress) -> dict[str, Any]:
             from napari_microsr.registration.merge import MergeJob, merge
             from napari_microsr.widgets.stored import open_result
 
             opened = {name: as_file(*given) for name, given in images.items()}
-            settings = {"placements": path, "output": path, "overview": overview, "um": um}
+            settings = {"placements": path, "output": path, "overview": overview, "um": um, "whole": whole}
             job = MergeJob.parse(settings)
             store = merge(job, placements=placements, images=opened, progress=task)
             return open_result(store)
