@@ -9,6 +9,7 @@ from pathlib import Path
 
 from napari_microsr.batch.patterns import matched, patterns_of
 from napari_microsr.batch.plate import Field, is_plate, read_fields
+from napari_microsr.core.dicom_header import holds_slide
 from napari_microsr.core.image import name_of
 from napari_microsr.core.name_pattern import AXES, NamePattern
 from napari_microsr.errors import InputError
@@ -92,9 +93,8 @@ def is_many(text: str) -> bool:
     if is_plate(path):
         return True
     if path.suffix == ".zarr" or path.exists():
-        return path.is_dir() and not any(
-            (path / name).is_file() for name in ("zarr.json", ".zattrs", ".zarray")
-        )
+        stored = any((path / name).is_file() for name in ("zarr.json", ".zattrs", ".zarray"))
+        return path.is_dir() and not stored and not holds_slide(path)
     return "*" in text or "?" in text
 
 

@@ -8,15 +8,16 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_microsr.core.dicom_header import MAGIC, PREAMBLE, holds_slide, is_dicom
 from napari_microsr.core.file_array import FileArray, FileImage, level_number
 from napari_microsr.core.file_series import names_series, read_series
 from napari_microsr.errors import InputError, MicroSRError
 
-READABLE = "TIFF (also OME-TIFF, SVS, NDPI), OME-Zarr, PNG, JPEG and WebP"
+READABLE = "TIFF (also OME-TIFF, SVS, NDPI), OME-Zarr, DICOM slides, PNG, JPEG and WebP"
 
 
 def read_file(path: Path, level: int = 0) -> FileImage:
-    """Open a level of a file or zarr folder, 0 the finest, by the reader of its kind.
+    """Open a level of a file or folder, 0 the finest, by the reader of its kind.
 
     Raises
     ------
@@ -25,16 +26,18 @@ def read_file(path: Path, level: int = 0) -> FileImage:
     """
     try:
         if path.is_dir():
-            return _zarr(path, level)
+            return _dicom(path, level) if holds_slide(path) else _zarr(path, level)
         if names_series(path) and not path.exists():
             return read_series(path, level)
         with path.open("rb") as file:
-            start = file.read(16)
+            start = file.read(PREAMBLE + len(MAGIC))
         if not start:
             raise InputError(f"{path} is empty.", "Copy it again from where it was recorded.")
         for signature, reader in _READERS:
             if start.startswith(signature):
                 return reader(path, level)
+        if is_dicom(start):
+            return _dicom(path, level)
     except MicroSRError:
         raise
     except FileNotFoundError as error:
@@ -43,7 +46,7 @@ def read_file(path: Path, level: int = 0) -> FileImage:
         raise InputError(f"{path} may not be read.", "Ask for the permission to read it.") from error
     except Exception as error:
         raise InputError(
-            f"{path} cannot be opened: {error or type(error).__name__}.",
+            f"{path} cannot be opened: {str(error) or type(error).__name__}.",
             "The file seems damaged or incomplete: copy it again from where it was recorded.",
         ) from error
     raise InputError(f"{path} is of an unknown type.", f"These can be opened: {READABLE}.")
@@ -60,6 +63,12 @@ def _tiff(path: Path, level: int) -> FileImage:
     from napari_microsr.core.tiff_file import read_tiff
 
     return read_tiff(path, level)
+
+
+def _dicom(path: Path, level: int) -> FileImage:
+    from napari_microsr.core.dicom_file import read_dicom
+
+    return read_dicom(path, level)
 
 
 def _picture(path: Path, level: int) -> FileImage:

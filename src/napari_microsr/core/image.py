@@ -199,7 +199,7 @@ class ImageSource:
         except Exception as error:
             region = f"rows {y.start} to {y.stop}, columns {x.start} to {x.stop} of plane {plane}"
             raise InputError(
-                f"{self.path or self.name} cannot be read at {region}: {error or type(error).__name__}.",
+                f"{self.path or self.name} cannot be read at {region}: {str(error) or type(error).__name__}.",
                 "The file seems damaged or incomplete: copy it again from where it was recorded.",
             ) from error
         left = [axis for axis in self.axes if isinstance(where[axis], slice)]
@@ -262,8 +262,9 @@ def open_image(path: str | os.PathLike[str], *, level: int = 0) -> ImageSource:
     ----------
     path : path-like
         A file or a URL: TIFF, BigTIFF, OME-TIFF, SVS, NDPI and other tiled TIFF, OME-Zarr 0.4 to 0.6, a zarr
-        array, PNG, JPEG or WebP; of many images in a file the largest. A name with `{channel}`, `{z}` or
-        `{time}`, such as `B03_w{channel}.tif`, is one image of all the files that it fits.
+        array, a folder or file of a slide in DICOM (extra `wsi`), PNG, JPEG or WebP; of many images in a file
+        the largest. A name with `{channel}`, `{z}` or `{time}`, such as `B03_w{channel}.tif`, is one image
+        of all the files that it fits.
     level : int
         Of a pyramid: 0 is the finest, -1 the coarsest.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
 
+from napari_microsr.core.dicom_header import holds_slide
 from napari_microsr.core.file_series import names_series
 from napari_microsr.core.image import ImageSource, name_of, open_image
 from napari_microsr.core.output import inside_store
@@ -22,6 +23,7 @@ READABLE = (
     ".svs",
     ".ndpi",
     ".scn",
+    ".dcm",
     ".zarr",
     ".png",
     ".jpg",
@@ -88,7 +90,8 @@ def find_files(places: Sequence[str]) -> list[Path]:
     Parameters
     ----------
     places : sequence of str
-        Files; folders, which stand for the images right in them; or patterns such as ``fields/*_40x.tif``.
+        Files; folders, which are a slide in DICOM or stand for the images right in them; or patterns such
+        as ``fields/*_40x.tif``.
 
     Returns
     -------
@@ -103,7 +106,8 @@ def find_files(places: Sequence[str]) -> list[Path]:
     found: dict[Path, None] = {}
     for place in places:
         path = Path(place).expanduser().absolute()
-        if path.suffix == ".zarr" or path.is_file() or inside_store(path) or names_series(path):
+        stored = path.suffix == ".zarr" or inside_store(path) or holds_slide(path)
+        if stored or path.is_file() or names_series(path):
             files = [path]
         elif path.is_dir():
             files = [
