@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from napari_microsr.smlm.windows import over_window
+
 #: Pixels below are not looked at: with their neighbours they do not reach any useful threshold.
 LOWEST = 0.1
 #: A pixel beside a more probable one is an emitter of its own only above this.
@@ -18,6 +20,8 @@ APART_PX = 0.75
 SAME_PX = 0.5
 #: The planes whose standard deviations the last four planes are: dx, dy, photons, sigma.
 MEANS = (1, 2, 3, 4)
+#: Which of a pixel's nine neighbours is itself.
+_ITSELF = 4
 
 Floats = NDArray[np.float32]
 
@@ -57,7 +61,7 @@ def find_emitters(planes: Tensor, threshold: float) -> Emitters:
         Smallest summed probability.
     """
     probability = torch.sigmoid(planes[0])
-    highest = functional.max_pool2d(probability[None], 3, 1, 1)[0]
+    highest = over_window(torch.maximum, probability[None, None], 3, 0.0)[0, 0]
     peak = (probability == highest) & (probability > LOWEST)
     second = _second(probability, planes, peak)
     chosen = peak | second
@@ -70,59 +74,51 @@ def find_emitters(planes: Tensor, threshold: float) -> Emitters:
 
 
 def _pooled(planes: Tensor, probability: Tensor, others: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    """Return the planes at peaks, as mean and standard deviation of the mixture of them and their neighbours.
+    """Return the planes (10, n) at peaks: mean and standard deviation of the mixture with their neighbours.
 
     Neighbours that point at the same emitter are further opinions on it: where these differ, the mean errs
     least, and the difference is a part of the error.
     """
     own = planes[:, row, column]
-    height, width = probability.shape
-    total = torch.zeros_like(own[0])
-    mean, square = torch.zeros_like(own[1:6]), torch.zeros_like(own[6:])
-    for step_y in (-1, 0, 1):
-        for step_x in (-1, 0, 1):
-            near_row, near_column = row + step_y, column + step_x
-            inside = (near_row >= 0) & (near_row < height) & (near_column >= 0) & (near_column < width)
-            near_row, near_column = near_row.clamp(0, height - 1), near_column.clamp(0, width - 1)
-            values = planes[:, near_row, near_column].clone()
-            values[1] += step_x
-            values[2] += step_y
-            if step_x or step_y:
-                apart = torch.hypot(values[1] - own[1], values[2] - own[2])
-                weight = torch.where(inside & (apart < SAME_PX), others[near_row, near_column], 0.0)
-            else:
-                weight = probability[row, column]
-            total = total + weight
-            mean = mean + weight * values[1:6]
-            square = square + weight * (values[list(MEANS)] ** 2 + values[6:] ** 2)
-    mean = mean / total
-    centre = mean[[m - 1 for m in MEANS]]
-    own[1:6] = mean
-    own[6:] = (square / total - centre**2).clamp(min=1e-8).sqrt()
+    at, inside = _around(row, column, probability.shape)
+    values = planes.flatten(1)[:, at]
+    values[1:3] += _steps(planes.device).flip(1).T[..., None]
+    apart = torch.hypot(values[1] - own[1], values[2] - own[2])
+    weight = torch.where(inside & (apart < SAME_PX), others.flatten()[at], 0.0)
+    weight[_ITSELF] = probability[row, column]
+    total = weight.sum(0)
+    own[1:6] = (weight * values[1:6]).sum(1) / total
+    square = (weight * (values[list(MEANS)] ** 2 + values[6:] ** 2)).sum(1)
+    own[6:] = (square / total - own[list(MEANS)] ** 2).clamp(min=1e-8).sqrt()
     return own
 
 
 def _second(probability: Tensor, planes: Tensor, peak: Tensor) -> Tensor:
     """Mark sure pixels that are no maximum and point away from every maximum beside them."""
-    sure = (probability > SECOND) & ~peak
-    row, column = torch.nonzero(sure, as_tuple=True)
-    result = torch.zeros_like(sure)
-    if not len(row):
-        return result
-    x, y = column + planes[1, row, column], row + planes[2, row, column]
-    apart = torch.ones(len(row), dtype=torch.bool, device=planes.device)
-    height, width = probability.shape
-    for step_y in (-1, 0, 1):
-        for step_x in (-1, 0, 1):
-            near_row, near_column = row + step_y, column + step_x
-            inside = (near_row >= 0) & (near_row < height) & (near_column >= 0) & (near_column < width)
-            near_row, near_column = near_row.clamp(0, height - 1), near_column.clamp(0, width - 1)
-            other_x = near_column + planes[1, near_row, near_column]
-            other_y = near_row + planes[2, near_row, near_column]
-            close = torch.hypot(other_x - x, other_y - y) < APART_PX
-            apart &= ~(close & inside & peak[near_row, near_column])
-    result[row[apart], column[apart]] = True
+    row, column = torch.nonzero((probability > SECOND) & ~peak, as_tuple=True)
+    at, inside = _around(row, column, probability.shape)
+    values = planes[1:3].flatten(1)[:, at] + _steps(planes.device).flip(1).T[..., None]
+    apart = torch.hypot(*(values - planes[1:3, row, column][:, None]))
+    close = inside & peak.flatten()[at] & (apart < APART_PX)
+    away = ~close.any(0)
+    result = torch.zeros_like(peak)
+    result[row[away], column[away]] = True
     return result
+
+
+def _around(row: Tensor, column: Tensor, shape: torch.Size) -> tuple[Tensor, Tensor]:
+    """Return the flat indices (9, n) of pixels and their neighbours, and which of these lie in the frame."""
+    steps = _steps(row.device)
+    near_row, near_column = row + steps[:, :1], column + steps[:, 1:]
+    height, width = shape
+    inside = (near_row >= 0) & (near_row < height) & (near_column >= 0) & (near_column < width)
+    return near_row.clamp(0, height - 1) * width + near_column.clamp(0, width - 1), inside
+
+
+def _steps(device: torch.device) -> Tensor:
+    """Return the steps (9, 2), y and x, from a pixel to itself and its neighbours."""
+    one = torch.arange(-1, 2, device=device)
+    return torch.cartesian_prod(one, one)
 
 
 def _cross(plane: Tensor) -> Tensor:

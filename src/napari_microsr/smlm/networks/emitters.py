@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_microsr.smlm.windows import over_window, window_mean
+
 #: Planes of the output, in this order.
 PLANES = ("probability", "dx", "dy", "photons", "sigma", "background", "s_x", "s_y", "s_photons", "s_sigma")
 #: A position may lie this far (pixels) from the centre of the pixel that reports it.
@@ -99,22 +101,15 @@ class Emitters2d(nn.Module):
         features = self.rest(self.join(torch.cat([start, coarse], 1)))
         # In 16 bits the position would have steps of a hundredth of a pixel.
         with torch.autocast(x.device.type, enabled=False):
-            return _physical(self.tail(features.float()), x, background, self.error_scale)
+            # One plane after the other in memory: each is treated in its own way.
+            planes = self.tail(features.float()).contiguous()
+            return _physical(planes, x, background, self.error_scale)
 
 
 def local_background(photons: Tensor) -> Tensor:
     """Return a smooth lower envelope of frames (N, 1, H, W): a scale for the input, not a measurement."""
-    # In passes of one line each: the cost grows with the side of the window, not with its square.
-    half = WINDOW_PX // 2
-    dark = -_mean(photons, 3)
-    dark = functional.max_pool2d(dark, (WINDOW_PX, 1), 1, (half, 0))
-    dark = functional.max_pool2d(dark, (1, WINDOW_PX), 1, (0, half))
-    return _mean(-dark, WINDOW_PX).clamp(min=0)
-
-
-def _mean(x: Tensor, side: int) -> Tensor:
-    x = functional.avg_pool2d(x, (side, 1), 1, (side // 2, 0), count_include_pad=False)
-    return functional.avg_pool2d(x, (1, side), 1, (0, side // 2), count_include_pad=False)
+    darkest = over_window(torch.minimum, window_mean(photons, 3), WINDOW_PX, torch.inf)
+    return window_mean(darkest, WINDOW_PX).clamp(min=0)
 
 
 def _features(x: Tensor, background: Tensor) -> Tensor:
@@ -128,7 +123,7 @@ def _features(x: Tensor, background: Tensor) -> Tensor:
             # The same signal at three scales: to find faint spots, in units of the noise, and their shape.
             torch.asinh(signal / noise) / 2,
             (torch.sqrt(total + 0.375) - torch.sqrt(background + read_variance + 0.375)) / 5,
-            signal / (_mean(signal.clamp(min=0), 5) + noise) / 3,
+            signal / (window_mean(signal.clamp(min=0), 5) + noise) / 3,
             torch.log(variance) / 2 - 1.5,
             torch.log(background + 0.5) / 2 - 1.5,
             3 * log_sigma,
