@@ -104,6 +104,13 @@ def test_each_epoch_is_told_and_written(finished):
     assert {"last.ckpt", "best.ckpt"} <= {path.name for path in finished.folder.iterdir()}
 
 
+def test_the_average_forgets_the_start_of_a_batch_norm(tmp_path):
+    faint = nn.Sequential(nn.BatchNorm2d(1), nn.Conv2d(1, 1, 1))
+    fitted = fit(module(faint, ema_decay=0.999, steps=60, batch=32), Points(), tmp_path, SilentProgress())
+    # Uniform from 0 to 1; a batch norm begins at a variance of 1.
+    assert float(fitted.state_dict()["0.running_var"]) == pytest.approx(1 / 12, rel=0.3)
+
+
 def test_the_best_checkpoint_is_that_of_the_best_score(tmp_path):
     scores = iter([1.0, 3.0, 2.0])
     fit(module(validate=lambda _: {"score": next(scores)}), Points(), tmp_path, SilentProgress())
