@@ -139,8 +139,11 @@ def test_saturation_and_a_wrong_offset_are_said(counts, tmp_path):
     bright[:, 5, 5] = 65535
     run(bright, tmp_path, "a.csv", progress=progress)
     assert "saturated" in progress.warnings[0]
-    run(counts, tmp_path, "b.csv", progress=progress, offset=300)
+    run(counts, tmp_path, "b.csv", progress=progress, offset=118)
     assert "offset seems too large" in " ".join(progress.warnings)
+    with pytest.raises(JobError, match="less than no light"):
+        run(counts, tmp_path, "c.csv", offset=300)
+    assert not (tmp_path / "c.csv").exists()
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from scipy.ndimage import correlate1d
 
 from napari_microsr.errors import InputError
-from napari_microsr.smlm.camera import MAX_COUNT, Camera
+from napari_microsr.smlm.camera import Camera
+from napari_microsr.smlm.measure import saturates
 
 #: Differences of this order: what a PSF sampled at sigma >= 1 px leaves of itself there is below its noise.
 ORDER = 10
@@ -101,7 +102,8 @@ def estimate_camera(
 
 def _noise(counts: NDArray[Any]) -> _Noise:
     frames = counts.astype(np.float64)
-    frames[frames >= MAX_COUNT] = np.nan
+    if saturates(counts):
+        frames[counts == counts.max()] = np.nan
     noise, light = frames, frames
     for axis in (1, 2):
         noise = correlate1d(noise, _DIFFERENCES, axis)

@@ -7,13 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_microsr.core.image import ImageSource
-from napari_microsr.errors import InputError
+from napari_microsr.errors import InputError, JobError
 from napari_microsr.smlm.camera import Camera
 from napari_microsr.smlm.finders import equalise
 from napari_microsr.smlm.fit import fit_frame
 from napari_microsr.smlm.stream import read_frames
 
 SAMPLED_FRAMES = 24
+#: Saturated pixels: the fewest places, how many times as many as of a value below, and how many values below.
+FEWEST_PLACES, TIMES_BELOW, VALUES_BELOW = 4, 3, 10
+#: Converters of cameras end at these counts; there two places are enough.
+FULL_WELLS = tuple(2**bits - 1 for bits in (10, 12, 14, 16))
 #: Only spots so significant show the PSF, and only so many of them.
 CLEAR, FEWEST = 12.0, 10
 
@@ -83,6 +87,44 @@ def measure_sigma(photons: NDArray[np.float32], camera: Camera) -> float | None:
     return float((ordered[start] + ordered[start + half]) / 2)
 
 
+def saturates(counts: NDArray[Any]) -> bool:
+    """Say whether the highest count of frames (n, H, W) is where the camera ends, not where the light does.
+
+    The brighter, the rarer: where the highest value is far more frequent than the values below it, it stands
+    for all that should be brighter. So a camera of 12 bits is noticed in a file of 16.
+    """
+    highest = counts.max()
+    places = int((counts == highest).any(0).sum())
+    if counts.dtype.kind == "u" and highest == np.iinfo(counts.dtype).max:
+        return True
+    if highest in FULL_WELLS and places > 1:
+        return True
+    # Enough of the brightest pixels to look at, not all.
+    brightest = counts[counts > np.quantile(counts, 0.99)] if counts.size > 10_000 else counts
+    _, frequency = np.unique(brightest, return_counts=True)
+    below = frequency[-1 - VALUES_BELOW : -1]
+    return bool(
+        places >= FEWEST_PLACES and len(below) == VALUES_BELOW and frequency[-1] > TIMES_BELOW * below.max()
+    )
+
+
+def check_offset(photons: NDArray[np.float32], camera: Camera) -> None:
+    """Refuse frames (n, H, W) most of whose pixels would have less than no light.
+
+    Raises
+    ------
+    JobError
+        If the offset must be wrong: every position and every photon number would be.
+    """
+    middle = float(np.median(photons))
+    if middle < -1 - float(np.sqrt(np.mean(camera.read_variance))):
+        raise JobError(
+            f"With an offset of {np.mean(camera.offset):g} counts most pixels have less than no light "
+            f"({middle:.0f} photons).",
+            "Give the counts of a dark pixel as the offset, or leave it empty to have it estimated.",
+        )
+
+
 def doubts(
     counts: NDArray[Any], photons: NDArray[np.float32], sigma_px: float, ranges: Ranges, name: str
 ) -> list[str]:
@@ -102,10 +144,12 @@ def doubts(
     said = []
     if counts.min() == counts.max():
         said.append(f"All pixels are {counts.flat[0]}: there is nothing to localise.")
-    if counts.dtype.kind == "u" and counts.max() > 0:
-        saturated = float(np.mean(counts == np.iinfo(counts.dtype).max))
-        if saturated:
-            said.append(f"{saturated:.2%} of the pixels are saturated; positions there are wrong.")
+    elif saturates(counts):
+        highest = counts.max()
+        said.append(
+            f"{100 * np.mean(counts == highest):.2g} % of the pixels have the highest count, {highest:g}: "
+            "the camera is saturated there, and positions are wrong."
+        )
     dark, level = np.quantile(photons, (0.01, 0.3))
     if dark < -3 * np.sqrt(max(level, 1.0)) - 1:
         said.append(f"The darkest pixels have {dark:.0f} photons: the offset seems too large.")

@@ -15,6 +15,7 @@ from napari_microsr.smlm.fit import THRESHOLD
 from napari_microsr.smlm.job import LocalizeJob
 from napari_microsr.smlm.measure import (
     Ranges,
+    check_offset,
     check_stack,
     doubts,
     measure_sigma,
@@ -107,6 +108,7 @@ def prepare(
     counts = sample_frames(source, frames)
     camera = camera or complete_camera(job, source, frames, progress)
     photons = camera.to_photons(counts)
+    check_offset(photons, camera)
     sigma_px = job.psf_sigma_px or _measured_sigma(photons, camera, progress)
     # The workers of a cluster have the device of the job, this computer need not have it.
     own = job.model_copy(update={"device": "cpu"}) if elsewhere else job
