@@ -106,9 +106,34 @@ def test_register_pairs_train_and_upscale_from_one_file(tmp_path, capsys):
     ]
     path = tmp_path / "chain.yaml"
     path.write_text(json.dumps({"task": "chain", "output": str(tmp_path / "run"), "steps": steps}))
+    ahead = forecast(path, capsys)
+    assert [item["state"] for item in ahead["items"]] == ["todo", "later", "later", "later"]
+    assert ahead["items"][0]["seconds"] > 0
+    assert ahead["seconds"] is None
+    assert not (tmp_path / "run").exists()
     assert execute(["run", str(path), "--json"]) == DONE, capsys.readouterr().err
     found = json.loads(capsys.readouterr().out)
     assert (found["items"], found["done"], found["failed"]) == (4, 4, 0)
     result = open_image(tmp_path / "run" / "fine.ome.zarr")
     assert (result.height, result.width) == (512, 512)
+    assert {item["state"] for item in forecast(path, capsys)["items"]} == {"done"}
+    # Each step alone, now that there is what it reads: foretold, and nothing written.
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")}
+    run = tmp_path / "run"
+    for task in (
+        {"task": "pairs", "placements": str(run / "placements.json"), "output": str(run / "more")},
+        {"task": "train", **training, "data": str(run / "pairs"), "out": str(run / "again")},
+    ):
+        alone = tmp_path.parent / "alone.yaml"
+        alone.write_text(json.dumps(task))
+        [item] = forecast(alone, capsys)["items"]
+        assert (item["state"], item["error"]) == ("todo", "")
+        assert item["seconds"] > 0
+        assert item["size_bytes"] > 1000
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*")} == before
     assert execute(["run", str(tmp_path / "missing.yaml")]) == FAILED
+
+
+def forecast(path, capsys):
+    assert execute(["run", str(path), "--dry-run", "--json"]) == DONE, capsys.readouterr().err
+    return json.loads(capsys.readouterr().out)

@@ -2,28 +2,29 @@
 
 import shutil
 import sys
-import tempfile
-import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from napari_microsr.batch.chain import ChainJob, check, job_of
 from napari_microsr.batch.job import BatchJob
 from napari_microsr.batch.jobs import make_jobs
-from napari_microsr.batch.manifest import MANIFEST, Manifest
+from napari_microsr.batch.manifest import Manifest
 from napari_microsr.batch.run import BatchRun, outputs_of
-from napari_microsr.core.image import ImageSource, open_image
+from napari_microsr.batch.trial import TRIALS, Rate, fields_of, placed_fields
+from napari_microsr.core.image import open_image
 from napari_microsr.core.job import Job
-from napari_microsr.core.progress import SilentProgress
 from napari_microsr.errors import MicroSRError
-from napari_microsr.smlm.job import LocalizeJob
 from napari_microsr.superres.job import UpscaleJob, image_of
+from napari_microsr.tasks import TRAININGS
 
-#: Frames of a stack that are localised on trial.
-TRIAL_FRAMES = 8
 #: A pyramid has a third more pixels than its finest level.
 PYRAMID = 4 / 3
+
+State = Literal["todo", "done", "unreadable", "later"]
+Count = tuple[int, tuple[int, ...]]
+_AHEAD = ("todo", "later")
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class Expected:
     size_bytes : int or None
         Of what is written, at most: before it is compressed; None where nobody knows.
     seconds : float or None
-        That it takes, as the trial says; None where there is none.
+        That it takes, about, as the trial says; None where there is none.
     state : str
-        "todo", "done" or "unreadable".
+        "todo", "done", "unreadable", or "later": it reads what another step of a chain has yet to write.
     error : str
         Why it is unreadable.
     """
@@ -55,7 +56,7 @@ class Expected:
     shape: tuple[int, ...] = ()
     size_bytes: int | None = None
     seconds: float | None = None
-    state: str = "todo"
+    state: State = "todo"
     error: str = ""
 
 
@@ -81,12 +82,12 @@ class Forecast:
     @property
     def seconds(self) -> float | None:
         """All that is to do, None where nobody knows."""
-        return _sum([item.seconds for item in self.items if item.state == "todo"])
+        return _sum([item.seconds for item in self.items if item.state in _AHEAD])
 
     @property
     def size_bytes(self) -> int | None:
         """All that is to be written, None where nobody knows."""
-        total = _sum([item.size_bytes for item in self.items if item.state == "todo"])
+        total = _sum([item.size_bytes for item in self.items if item.state in _AHEAD])
         return None if total is None else int(total)
 
     def as_dict(self) -> dict[str, Any]:
@@ -99,12 +100,16 @@ class Forecast:
         for item in self.items:
             size = " × ".join(map(str, item.shape))
             what = item.error or f"{size or '?'} -> {', '.join(item.outputs) or '?'}"
-            cost = f", {_time(item.seconds)}, {_size(item.size_bytes)}" if item.state == "todo" else ""
+            cost = f", {_time(item.seconds)}, {_size(item.size_bytes)}" if item.state in _AHEAD else ""
             found.append(f"{item.key}: {item.state}: {item.source}: {what}{cost}")
-        todo = sum(item.state == "todo" for item in self.items)
+        todo = [item for item in self.items if item.state in _AHEAD]
+        known = [item.seconds for item in todo if item.seconds is not None]
+        time = _time(sum(known)) if known or not todo else _time(None)
+        if 0 < len(known) < len(todo):
+            time += f" without {len(todo) - len(known)} of which nothing is known yet"
         return [
             *found,
-            f"{todo} of {len(self.items)} to do; time: {_time(self.seconds)}; "
+            f"{len(todo)} of {len(self.items)} to do; time: {time}; "
             f"size: {_size(self.size_bytes)}, {_size(self.free_bytes)} free; "
             f"memory: {_size(self.memory_bytes)}",
         ]
@@ -113,88 +118,95 @@ class Forecast:
 def foretell(job: Job) -> Forecast:
     """Return what a job, a batch or a chain would do.
 
-    The first job of each task is tried on one tile or a few frames; the others are taken to be as fast.
+    The first job of each task is tried on a part: one tile, a few frames, fields or steps, see `batch.trial`;
+    the others are taken to be as fast.
 
     Raises
     ------
     MicroSRError
         If inputs or settings are wrong.
     """
-    trials: dict[str, float | None] = {}
+    trials: dict[str, Rate | None] = {}
     items = []
-    for key, one, done in _jobs(job):
-        item = Expected(key, one.task, _source(one), tuple(str(path) for path in outputs_of(one)))
+    for key, one, state in _jobs(job):
+        outputs = tuple(str(path) for path in outputs_of(one))
+        item = Expected(key, one.task, _source(one), outputs, state=state)
         try:
-            items.append(replace(item, state="done") if done else _expected(item, one, trials))
+            items.append(_expected(item, one, trials))
         except MicroSRError as error:
             items.append(replace(item, state="unreadable", error=str(error)))
     return Forecast(items, _peak_bytes(), _free(job))
 
 
-def _jobs(job: Job) -> list[tuple[str, Job, bool]]:
-    """Return the single jobs of a job, and whether each is done."""
+def _jobs(job: Job) -> list[tuple[str, Job, State]]:
+    """Return the single jobs of a job, and how far each is."""
     if isinstance(job, ChainJob):
-        names = check(job)
-        written = {name: f"{{{name}}}" for name in names}
-        jobs = [(name, job_of(job, step, written)) for name, step in zip(names, job.steps, strict=True)]
-        return [
-            (f"{name}/{key}" if isinstance(step, BatchJob) else key, one, done)
-            for name, step in jobs
-            for key, one, done in (_jobs(step) if _ready(step) else [(name, step, False)])
-        ]
+        return _steps(job)
     if not isinstance(job, BatchJob):
-        return [(job.task, job, False)]
+        return [(job.task, job, "todo")]
     pairs = [(item.key, one) for item, one in make_jobs(job)]
-    if not (job.output / MANIFEST).exists():
-        return [(key, one, False) for key, one in pairs]
-    states = BatchRun(Manifest(job.output), pairs).states
-    return [(key, one, states[key].state == "done") for key, one in pairs]
+    states = BatchRun(Manifest(job.output, read_only=True), pairs).states
+    return [(key, one, "done" if states[key].state == "done" else "todo") for key, one in pairs]
 
 
-def _ready(job: Job) -> bool:
-    """Say whether what a step of a chain reads is there already."""
-    return "{" not in str(job.model_dump(mode="json"))
+def _steps(chain: ChainJob) -> list[tuple[str, Job, State]]:
+    """Return the jobs of a chain; what a step reads that is not written yet is named as in the job file."""
+    manifest, found = Manifest(chain.output, read_only=True), []
+    written: dict[str, str] = {}
+    for name, settings in zip(check(chain), chain.steps, strict=True):
+        step = job_of(chain, settings, written)
+        run = BatchRun(manifest, [(name, step)])
+        state: State = "done" if run.states[name].state == "done" else "todo"
+        if any(place in str(step.model_dump(mode="json")) for place in written.values() if place[0] == "{"):
+            state = "later"
+        if state == "todo" and isinstance(step, BatchJob):
+            found += [(f"{name}/{key}", one, how) for key, one, how in _jobs(step)]
+        else:
+            found.append((name, step, state))
+        outputs = run.states[name].outputs
+        written[name] = outputs[0] if state == "done" and outputs else f"{{{name}}}"
+    return found
 
 
-def _expected(item: Expected, job: Job, trials: dict[str, float | None]) -> Expected:
-    if isinstance(job, UpscaleJob):
-        image = image_of(job)
-        pixels = image.n_planes * image.height * image.width
-        if job.task not in trials:
-            trials[job.task] = _try_upscale(job, image) / pixels
-        rate, size = trials[job.task] or 0.0, _upscaled_bytes(job, image)
-        return replace(item, shape=tuple(image.array.shape), seconds=rate * pixels, size_bytes=size)
-    if isinstance(job, LocalizeJob):
-        image = open_image(job.source)
-        frames = len(job.frames(image))
-        if job.task not in trials:
-            trials[job.task], trials["bytes"] = _try_localize(job, image)
-        per_frame, written = (trials[name] or 0.0 for name in (job.task, "bytes"))
-        item = replace(item, shape=tuple(image.array.shape), size_bytes=int(written * frames))
-        return replace(item, seconds=per_frame * frames)
-    return item
+def _expected(item: Expected, job: Job, trials: dict[str, Rate | None]) -> Expected:
+    """Say what a job takes, by a trial on a part of the first one of its task."""
+    if item.state != "todo" or job.task not in _UNITS:
+        return item
+    units, shape = _UNITS[job.task](job)
+    if job.task not in trials:
+        trials[job.task] = TRIALS[job.task](job)
+    rate = trials[job.task]
+    if rate is None:
+        return replace(item, shape=shape)
+    size = _upscaled_bytes(job) if isinstance(job, UpscaleJob) else int(rate.bytes_once + rate.bytes * units)
+    return replace(item, shape=shape, seconds=rate.once + rate.each * units, size_bytes=size)
 
 
-def _try_upscale(job: UpscaleJob, image: ImageSource) -> float:
-    """Compute one tile, twice for the first is slower, and return what the whole image would take."""
-    from napari_microsr.core.tiles import read_windows
-    from napari_microsr.superres.run import prepare
-
-    progress = SilentProgress()
-    run = prepare(job, image, progress)
-    tile = run.plan.tile(len(run.plan) // 2)
-    with run.process(progress) as process:
-        for _ in range(2):
-            begun = time.perf_counter()
-            process(read_windows(run.source, run.plan, [tile]), run.source.channel_of(tile.plane))
-    return (time.perf_counter() - begun) * len(run.plan)
+def _planes(job: Any) -> Count:
+    image = image_of(job)
+    return image.n_planes * image.height * image.width, tuple(image.array.shape)
 
 
-def _upscaled_bytes(job: UpscaleJob, image: ImageSource) -> int:
+def _frames(job: Any) -> Count:
+    image = open_image(job.source)
+    return len(job.frames(image)), tuple(image.array.shape)
+
+
+#: How much there is to do, in what a trial's rate counts, and the shape of the input where it is one image.
+_UNITS: dict[str, Callable[[Any], Count]] = {
+    "upscale": _planes,
+    "localize": _frames,
+    "register": lambda job: (len(fields_of(job)), ()),
+    "pairs": lambda job: (len(placed_fields(job)[1]), ()),
+    **dict.fromkeys(TRAININGS, lambda job: (job.steps, ())),
+}
+
+
+def _upscaled_bytes(job: UpscaleJob) -> int:
     """Return the size of the stores of a job before compression."""
     from napari_microsr.superres.foreign import find_model
 
-    card, _ = find_model(job.model, job.overlap_px)
+    image, (card, _) = image_of(job), find_model(job.model, job.overlap_px)
     pixels = image.n_planes * image.channels * image.height * image.width
     stored = {
         "result": image.dtype.itemsize * card.factor**2,
@@ -202,23 +214,6 @@ def _upscaled_bytes(job: UpscaleJob, image: ImageSource) -> int:
         "consistency": 4,
     }
     return int(PYRAMID * pixels * sum(stored.get(name, 4 * card.factor**2) for name in job.contents))
-
-
-def _try_localize(job: LocalizeJob, image: ImageSource) -> tuple[float, float]:
-    """Localise some frames into a folder that is thrown away; return seconds and bytes per frame."""
-    from napari_microsr.tasks import perform
-
-    frames = job.frames(image)
-    last = min(frames.start + TRIAL_FRAMES, frames.stop) - 1
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / job.output.name
-        few = job.model_copy(update={"output": output, "first_frame": frames.start, "last_frame": last})
-        begun = time.perf_counter()
-        perform(few, SilentProgress())
-        seconds = time.perf_counter() - begun
-        size = output.stat().st_size if output.is_file() else 0
-    count = last - frames.start + 1
-    return seconds / count, size / count
 
 
 def _source(job: Job) -> str:
@@ -247,13 +242,9 @@ def _sum(values: list[Any]) -> float | None:
 def _time(seconds: float | None) -> str:
     if seconds is None:
         return "time unknown"
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
+    if seconds < 120:
+        return f"about {max(seconds, 1):.0f} s"
+    return f"about {seconds / 60:.0f} min" if seconds < 7200 else f"about {seconds / 3600:.1f} h"
 
 
 def _size(size: float | None) -> str:

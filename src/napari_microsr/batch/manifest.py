@@ -78,6 +78,8 @@ class Manifest:
     ----------
     folder : pathlib.Path
         The run folder; it is made if it is not there.
+    read_only : bool
+        Only to look: nothing is made, mended or noted on the disk.
 
     Attributes
     ----------
@@ -90,17 +92,18 @@ class Manifest:
         If the folder cannot be written.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / MANIFEST
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        self.path, self._read_only = folder / MANIFEST, read_only
         self.last: dict[str, ItemState] = {}
         with writing(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            if not read_only:
+                folder.mkdir(parents=True, exist_ok=True)
             content = self.path.read_bytes() if self.path.exists() else b""
             whole = content[: content.rfind(b"\n") + 1]
             for line in whole.splitlines():
                 if (state := _parse(line)) is not None:
                     self.last[state.key] = state
-            if len(whole) < len(content):
+            if len(whole) < len(content) and not read_only:
                 os.truncate(self.path, len(whole))
 
     def note(self, state: ItemState) -> None:
@@ -111,12 +114,16 @@ class Manifest:
         OutputError
             If the folder cannot be written.
         """
+        if not self._read_only:
+            self._append(state)
+        self.last[state.key] = state
+
+    def _append(self, state: ItemState) -> None:
         entry = {name: value for name, value in asdict(state).items() if value and name != "share"}
         with writing(self.path), self.path.open("ab") as stream:
             stream.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
             stream.flush()
             os.fsync(stream.fileno())
-        self.last[state.key] = state
 
 
 _LINE = TypeAdapter(ItemState)

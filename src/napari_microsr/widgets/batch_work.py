@@ -6,7 +6,7 @@ from typing import NamedTuple
 from napari_microsr.batch.forecast import foretell
 from napari_microsr.batch.job import BatchJob
 from napari_microsr.batch.jobs import make_jobs
-from napari_microsr.batch.manifest import MANIFEST, ItemState, Manifest
+from napari_microsr.batch.manifest import ItemState, Manifest
 from napari_microsr.batch.run import BatchRun
 from napari_microsr.core.progress import Progress
 
@@ -45,11 +45,7 @@ def preview(batch: BatchJob) -> list[ItemState]:
         If inputs or settings are wrong.
     """
     jobs = make_jobs(batch)
-    if not (batch.output / MANIFEST).is_file():
-        return [
-            ItemState(item.key, task=job.task, source=item.source, group=item.group) for item, job in jobs
-        ]
-    manifest = Manifest(batch.output)
+    manifest = Manifest(batch.output, read_only=True)
     run = BatchRun(manifest, [(item.key, job) for item, job in jobs], {i.key: i.group for i, _ in jobs})
     return [_as_noted(state, manifest.last.get(state.key)) for state in run.states.values()]
 
