@@ -14,6 +14,8 @@ SMALLEST_CELL_NM = 15.0
 PEAK = 3
 #: Pairs that disagree by more than this with all others together are left out.
 OUTLIER_NM = 30.0
+#: Share of the pairs beyond the least number that must agree.
+AGREEING = 0.2
 
 
 def redundant_correlation(segments: Segments, progress: Progress) -> Floats:
@@ -74,7 +76,10 @@ def _solve(pairs: NDArray[np.int64], measured: Floats, count: int) -> Floats:
         off = np.hypot(*(matrix @ shifts - measured).T) / OUTLIER_NM
         weight = 1 / np.maximum(off, 1) if step < 20 else 1 / (1 + off**2)
     agree = off <= 1
-    if np.linalg.matrix_rank(matrix[agree, 1:]) < count - 1:
+    # So many pairs can always be fitted, also those of noise: of the others enough must agree as well.
+    free = count - 1
+    redundant = agree.sum() - free
+    if np.linalg.matrix_rank(matrix[agree, 1:]) < free or redundant < AGREEING * (len(pairs) - free):
         raise InputError(
             f"The images of {count} segments do not show one drift: only {agree.sum()} of {len(pairs)} pairs"
             f" agree within {OUTLIER_NM:.0f} nm.",
