@@ -1,6 +1,8 @@
 """Correction by hand and by landmarks, comparison, locating, and files of the widget Register."""
 
 import json
+import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +15,8 @@ from qtpy.QtWidgets import QFileDialog
 from napari_microsr.registration.formats import read_placements
 from napari_microsr.registration.geometry import apply
 from napari_microsr.registration.placement import FieldPlacement, Placements
+from napari_microsr.widgets import compare_views
+from napari_microsr.widgets.compare_pictures import difference
 from napari_microsr.widgets.compare_views import OPACITIES
 
 pytestmark = pytest.mark.gui
@@ -182,16 +186,18 @@ def test_views_show_the_field_against_the_overview_and_go_again(registered, pres
     before = {layer.name: layer.visible for layer in model.layers}
     field, buttons = model.layers["turned"], widget.compare.buttons
     press(widget, buttons["checkerboard"])
+    qtbot.waitUntil(lambda: "turned checkerboard" in model.layers, timeout=9000)
     picture = model.layers["turned checkerboard"]
     np.testing.assert_allclose(picture.extent.world, field.extent.world, atol=1)
     assert not field.visible
     assert picture not in widget.sources.boxes, "no input of a run"
     press(widget, buttons["difference"])
+    qtbot.waitUntil(lambda: "turned difference" in model.layers, timeout=9000)
     picture = model.layers["turned difference"]
     right = float(picture.data.mean())
     assert "turned checkerboard" not in model.layers
     shift(field, 8, 8)
-    qtbot.waitUntil(lambda: picture.data.mean() > 2 * right, timeout=3000)
+    qtbot.waitUntil(lambda: picture.data.mean() > 2 * right, timeout=9000)
     press(widget, buttons["flicker"])
     assert "turned difference" not in model.layers
     qtbot.waitUntil(lambda: not field.visible, timeout=3000)
@@ -200,15 +206,77 @@ def test_views_show_the_field_against_the_overview_and_go_again(registered, pres
     assert {layer.name: layer.visible for layer in model.layers} == before
 
 
-def test_a_view_follows_the_chosen_field(registered, press, model):
+def test_a_view_follows_the_chosen_field(registered, press, model, qtbot):
     widget = registered()
     press(widget, widget.compare.buttons["checkerboard"])
     widget.table.choose("low")
-    assert "low checkerboard" in model.layers
+    qtbot.waitUntil(lambda: "low checkerboard" in model.layers, timeout=9000)
     assert "turned checkerboard" not in model.layers
     widget.table.choose("blank")
     assert "has a place" in widget.message.text()
     assert widget.compare.view == "none"
+
+
+def test_a_picture_that_comes_too_late_is_not_shown(registered, press, model, qtbot, monkeypatch):
+    held = threading.Event()
+
+    def slowly(*given):
+        assert held.wait(20)
+        return difference(*given)
+
+    monkeypatch.setattr(compare_views, "difference", slowly)
+    widget = registered()
+    press(widget, widget.compare.buttons["difference"])
+    assert model.layers["turned"].visible, "the canvas waits for nothing"
+    press(widget, widget.compare.buttons["checkerboard"])
+    held.set()
+    qtbot.waitUntil(lambda: "turned checkerboard" in model.layers, timeout=9000)
+    assert "turned difference" not in model.layers
+
+
+def test_a_field_that_vanishes_under_a_view_ends_it(registered, press, model, qtbot, monkeypatch):
+    held = threading.Event()
+
+    def slowly(*given):
+        assert held.wait(20)
+        return difference(*given)
+
+    monkeypatch.setattr(compare_views, "difference", slowly)
+    widget = registered()
+    press(widget, widget.compare.buttons["difference"])
+    model.layers.remove("turned")
+    held.set()
+    qtbot.waitUntil(lambda: widget.compare.view == "none", timeout=9000)
+    assert "turned lies on no overview" in widget.message.text()
+
+
+def test_a_bent_placement_is_told_and_shown_bent_when_asked(registered, press, model, qtbot):
+    widget = registered()
+    button = widget.compare.buttons["bent"]
+    assert "turned is not bent" in press(widget, button)
+    assert widget.compare.view == "none"
+    straight = widget.book.get("turned")
+    bow = np.array([[2.0, 0, 0], [0, 0, 1.0]])
+    widget.book.put(replace(straight, quadratic_yx=bow))
+    row = [p.name for p in widget.book].index("turned")
+    table = widget.table.model()
+    column = next(
+        i for i in range(table.columnCount()) if table.headerData(i, Qt.Orientation.Horizontal) == "Reason"
+    )
+    h, w = straight.shape_yx
+    # A parabola leaves its mean by two thirds of its height, here in the corners.
+    off = 2 / 3 * np.hypot(2 * (h / max(h, w)) ** 2, (w / max(h, w)) ** 2)
+    assert f"up to {off:.2g} px of the overview off" in table.index(row, column).data()
+    press(widget, button)
+    qtbot.waitUntil(lambda: "turned bent" in model.layers, timeout=9000)
+    picture = model.layers["turned bent"]
+    assert not model.layers["turned"].visible
+    outline = widget.placed.outlines.layer
+    assert outline is not None
+    # As far from the middle as the bend says: the picture reaches where the straight layer does not.
+    assert not np.allclose(picture.extent.world, model.layers["turned"].extent.world, atol=0.2)
+    shift(model.layers["turned"], 5, 0)
+    qtbot.waitUntil(lambda: "turned bent" not in model.layers, timeout=9000)
 
 
 def test_opacity_by_verdict_and_back(registered, model, qtbot):

@@ -69,8 +69,8 @@ class Overlay:
 
     def box(self, step: float) -> tuple[slice, slice]:
         """Return the rows and columns of the mosaic's grid that the field can touch, and one more around."""
-        outline = self.field.to_overview(_outline(self.field.shape_yx))
-        places = (outline + 0.5) / step - 0.5
+        edge = self.field.to_overview(outline(self.field.shape_yx))
+        places = (edge + 0.5) / step - 0.5
         y0, x0 = np.floor(places.min(0)).astype(int).tolist()
         y1, x1 = (np.ceil(places.max(0)).astype(int) + 1).tolist()
         return slice(y0, y1), slice(x0, x1)
@@ -260,7 +260,7 @@ def _moved(span: slice, by: int) -> slice:
     return slice(span.start + by, span.stop + by)
 
 
-def _outline(shape_yx: tuple[int, int], count: int = 33) -> Array:
+def outline(shape_yx: tuple[int, int], count: int = 33) -> Array:
     """Return points along the edge of an image: a quadratic placement bends its sides."""
     around = corners(shape_yx)
     share = np.linspace(0, 1, count)[:, None]

@@ -1,14 +1,18 @@
-"""Ways to see whether a field lies right: flicker, checkerboard, difference, opacity by verdict."""
+"""Ways to see whether a field lies right: flicker, checkerboard, difference, bent, opacity by verdict."""
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 from napari.layers import Image
-from qtpy.QtCore import QObject, QTimer
+from numpy.typing import NDArray
+from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_microsr.errors import InputError
+from napari_microsr.errors import InputError, MicroSRError
 from napari_microsr.registration.geometry import Matrix
 from napari_microsr.registration.placement import FieldPlacement, Status
-from napari_microsr.widgets.compare_pictures import checkerboard, difference
+from napari_microsr.widgets.compare_pictures import bent, checkerboard, difference
+from napari_microsr.widgets.latest import Latest
 from napari_microsr.widgets.layers import source_from_layer
 from napari_microsr.widgets.placed_layers import PlacedLayers
 from napari_microsr.widgets.placement_book import PlacementBook
@@ -18,12 +22,22 @@ from napari_microsr.widgets.solo import Solo
 if TYPE_CHECKING:
     import napari
 
-View = Literal["none", "flicker", "checkerboard", "difference"]
+View = Literal["none", "flicker", "checkerboard", "difference", "bent"]
 OPACITIES: dict[Status, float] = {"placed": 1.0, "uncertain": 0.5, "not_found": 0.25}
 FLICKER_MS = 500
 _REDRAW_MS = 100
 #: Largest difference shown, in standard deviations of the field.
 _DIFFERENCE_SPAN = 3.0
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A picture of a view, and where its pixels lie in the world."""
+
+    view: View
+    name: str
+    pixels: NDArray[Any]
+    affine: Matrix
 
 
 def is_view(layer: Image) -> bool:
@@ -33,6 +47,11 @@ def is_view(layer: Image) -> bool:
 
 class CompareViews(QObject):
     """Shows one field against its overview, until another view is chosen.
+
+    Attributes
+    ----------
+    failed : Signal
+        Emitted with the MicroSRError for which a view had to end.
 
     Parameters
     ----------
@@ -46,6 +65,8 @@ class CompareViews(QObject):
         Ends with it.
     """
 
+    failed = Signal(object)
+
     def __init__(
         self, viewer: "napari.viewer.Viewer", layers: PlacedLayers, book: PlacementBook, parent: QObject
     ) -> None:
@@ -57,6 +78,9 @@ class CompareViews(QObject):
         self._picture: Image | None = None
         self._opacities: dict[Image, float] = {}
         self._by_verdict = False
+        self._latest = Latest("microsr-compare", self)
+        self._latest.done.connect(self._put)
+        self._latest.failed.connect(self._fail)
         self._flicker = QTimer(self)
         self._flicker.setInterval(FLICKER_MS)
         self._flicker.timeout.connect(self._blink)
@@ -73,7 +97,7 @@ class CompareViews(QObject):
         Raises
         ------
         InputError
-            If the field has no place, or its layer is gone.
+            If the field has no place, its layer is gone, or it is not bent and should be shown so.
         """
         self._clear()
         self._view, self._name = ("none", None) if name is None else (view, name)
@@ -102,45 +126,79 @@ class CompareViews(QObject):
             layer.opacity = opacity
         self._opacities.clear()
 
-    def _needed(self) -> tuple[Image, Image, Matrix]:
-        """Return the layers of the field and of its overview, and the placement that they show."""
+    def _needed(self) -> tuple[Image, Image, FieldPlacement]:
+        """Return the layers of the field and of its overview, and where the field lies now."""
         placement = self._book.get(self._name or "")
         field = self._layers.field(self._name or "")
         overview = self._layers.overview(placement.overview if placement else None)
         matrix = None
         if placement is not None and placement.overview is not None:
             matrix = self._layers.matrix(placement.name, placement.overview)
-        if field is None or overview is None or matrix is None:
+        if placement is None or field is None or overview is None or matrix is None:
             raise InputError(f"{self._name} lies on no overview.", "Choose a field that has a place.")
-        return field, overview, matrix
+        if placement.quadratic_yx is None or self._layers.is_moved(placement.name):
+            placement = replace(placement, matrix_yx=matrix, quadratic_yx=None)
+        if self._view == "bent" and placement.quadratic_yx is None:
+            raise InputError(
+                f"{self._name} is not bent: its layer shows its placement as it is.",
+                "Choose a field that was placed with the transform quadratic and not moved by hand since.",
+            )
+        return field, overview, placement
 
     def _draw(self) -> None:
-        """Add the picture of the view, or bring it up to date."""
+        """Have the picture of the view computed in the background."""
         try:
-            field, overview, matrix = self._needed()
-            above, below = source_from_layer(field), source_from_layer(overview)
-            board = self._view == "checkerboard"
-            pixels, to_field = checkerboard(above) if board else difference(above, below, matrix)
-        except InputError:
-            # The field, its place or its file has gone meanwhile, and the view with it.
-            self.show("none", None)
+            self._latest.submit(self._drawing(*self._needed()))
+        except InputError as error:
+            self._fail(error)
+
+    def _drawing(self, field: Image, overview: Image, placement: FieldPlacement) -> Callable[[], Drawn]:
+        """Return what computes the picture; everything of the viewer is gathered here, in the main thread."""
+        view, name = self._view, placement.name
+        above, below = source_from_layer(field), source_from_layer(overview)
+        field_to_world, overview_to_world = plane_to_world(field), plane_to_world(overview)
+
+        def draw() -> Drawn:
+            if view == "bent":
+                picture, to_overview = bent(above, placement)
+                return Drawn(view, name, picture, overview_to_world @ to_overview)
+            pixels, to_field = (
+                checkerboard(above) if view == "checkerboard" else difference(above, below, placement)
+            )
+            return Drawn(view, name, pixels, field_to_world @ to_field)
+
+        return draw
+
+    def _fail(self, error: MicroSRError) -> None:
+        """End a view whose field, place or file has gone meanwhile."""
+        self.show("none", None)
+        self.failed.emit(error)
+
+    def _put(self, drawn: Drawn) -> None:
+        """Add the picture of the view, or bring it up to date."""
+        if (drawn.view, drawn.name) != (self._view, self._name):
             return
-        affine = plane_to_world(field) @ to_field
+        try:
+            field, overview, _ = self._needed()
+        except InputError as error:
+            self._fail(error)
+            return
         if self._picture is not None and self._picture in self._viewer.layers:
-            self._picture.data, self._picture.affine = pixels, affine
+            self._picture.data, self._picture.affine = drawn.pixels, drawn.affine
             return
         active = self._viewer.layers.selection.active
         self._solo.hide([field])
+        coloured = drawn.view != "difference"
         look = {"colormap": "magma", "contrast_limits": (0.0, _DIFFERENCE_SPAN)}
         self._picture = self._viewer.add_image(
-            pixels,
-            name=f"{self._name} {self._view}",
-            affine=affine,
+            drawn.pixels,
+            name=f"{drawn.name} {drawn.view}",
+            affine=drawn.affine,
             units=overview.units[-2:],
             axis_labels=overview.axis_labels[-2:],
-            rgb=board,
-            metadata={"microsr": {"view": self._view}},
-            **({} if board else look),
+            rgb=coloured,
+            metadata={"microsr": {"view": drawn.view}},
+            **({} if coloured else look),
         )
         if active is not None:
             self._viewer.layers.selection.active = active
@@ -157,6 +215,7 @@ class CompareViews(QObject):
     def _clear(self) -> None:
         self._flicker.stop()
         self._redraw.stop()
+        self._latest.forget()
         self._solo.restore()
         self._others.restore()
         if self._picture is not None and self._picture in self._viewer.layers:
@@ -165,7 +224,7 @@ class CompareViews(QObject):
 
     def _moved(self, name: str) -> None:
         """Follow a field that is placed anew or moved by hand."""
-        if name == self._name and self._view in ("checkerboard", "difference"):
+        if name == self._name and self._view in ("checkerboard", "difference", "bent"):
             self._redraw.start()
         placement = self._book.get(name)
         if self._by_verdict and placement is not None:

@@ -1,9 +1,12 @@
 """The table of placements: sortable; a click selects a field and shows it."""
 
+import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHeaderView
 
-from napari_microsr.registration.geometry import parts
+from napari_microsr.registration.formats.exchange import best_affine
+from napari_microsr.registration.geometry import apply, parts
+from napari_microsr.registration.mosaic import outline
 from napari_microsr.registration.placement import FieldPlacement
 from napari_microsr.widgets.form import tooltip
 from napari_microsr.widgets.outlines import COLOURS
@@ -23,6 +26,16 @@ def verdict(placement: FieldPlacement) -> str:
     """Return the verdict in words, with what a person did."""
     marks = [VERDICTS[placement.status], "by hand" * placement.manual, "🔒" * placement.locked]
     return ", ".join(filter(None, marks))
+
+
+def remark(placement: FieldPlacement) -> str:
+    """Return the reason of a verdict, and what a layer cannot show of the placement."""
+    if placement.quadratic_yx is None or placement.matrix_yx is None:
+        return placement.reason
+    edge = outline(placement.shape_yx)
+    off = np.linalg.norm(placement.to_overview(edge) - apply(best_affine(placement), edge), axis=1).max()
+    bow = f"Bent: the layer shows the nearest straight placement, up to {off:.2g} px of the overview off."
+    return f"{placement.reason} {bow}".strip()
 
 
 def _number(value: float | None, digits: int, sign: str = "") -> str:
@@ -62,7 +75,7 @@ _COLUMNS: list[Column[FieldPlacement]] = [
         lambda p: _last(p.field_um),
     ),
     Column("Overview", "On which overview it lies.", lambda p: p.overview or "", lambda p: p.overview or ""),
-    Column("Reason", "What to know or to do.", lambda p: p.reason, lambda p: p.reason),
+    Column("Reason", "What to know or to do.", remark, remark),
 ]
 
 
@@ -76,7 +89,7 @@ class PlacementModel(TableModel[FieldPlacement]):
 
     def explain(self, row: FieldPlacement, column: Column[FieldPlacement]) -> str:
         """Return the reason of the verdict, or what the cell shows."""
-        return tooltip(row.reason or column.text(row))
+        return tooltip(remark(row) or column.text(row))
 
     def colour(self, row: FieldPlacement) -> str:
         """Return the colour of the verdict."""

@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent, Qt
 from qtpy.QtWidgets import QLabel, QSplitter, QTabWidget, QVBoxLayout, QWidget
 
 from napari_microsr.core.image import ImageSource
-from napari_microsr.errors import InputError, OutputError
+from napari_microsr.errors import InputError, MicroSRError, OutputError
 from napari_microsr.registration.job import RegisterJob, RegisterOptions
 from napari_microsr.registration.placement import FieldPlacement, OverviewInfo, Placements
 from napari_microsr.widgets.command import option_words, quoted
@@ -22,7 +22,7 @@ from napari_microsr.widgets.output_picker import OutputPicker
 from napari_microsr.widgets.placed_layers import PlacedLayers
 from napari_microsr.widgets.placement_book import PlacementBook
 from napari_microsr.widgets.placement_files import FilesPanel
-from napari_microsr.widgets.placement_table import PlacementTable, verdict
+from napari_microsr.widgets.placement_table import PlacementTable, remark, verdict
 from napari_microsr.widgets.register_correct import CorrectDesk
 from napari_microsr.widgets.register_panels import ComparePanel, CorrectPanel, LocatePanel
 from napari_microsr.widgets.register_sources import SourcePicker
@@ -104,6 +104,7 @@ class RegisterWidget(JobWidget):
         self.locate.listen.toggled.connect(self.locator.listen)
         self.locate.chosen.connect(self.table.choose)
         self.compare.viewed.connect(self._view)
+        self.views.failed.connect(self._view_ended)
         self.compare.by_verdict.toggled.connect(self.views.by_verdict)
 
     def event(self, event: QEvent) -> bool:
@@ -282,12 +283,15 @@ class RegisterWidget(JobWidget):
         """Say below the table what the chosen field's verdict means."""
         placement = self.book.get(name)
         if name == self.table.current():
-            what = "" if placement is None else f"{name}: {verdict(placement)}. {placement.reason}"
+            what = "" if placement is None else f"{name}: {verdict(placement)}. {remark(placement)}"
             self.verdict.setText(what.strip())
 
     def _view(self, view: str) -> None:
         try:
             self.views.show(cast("View", view), self.table.current())
         except InputError as error:
-            self.compare.reset()
-            self.say(str(error))
+            self._view_ended(error)
+
+    def _view_ended(self, error: MicroSRError) -> None:
+        self.compare.reset()
+        self.say(str(error))

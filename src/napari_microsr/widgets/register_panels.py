@@ -80,6 +80,7 @@ class ComparePanel(QWidget):
             "flicker": "Switch the field on and off, twice a second.",
             "checkerboard": "Show the overview in every other square of the field.",
             "difference": "Show how far field and overview differ, with their brightness matched.",
+            "bent": "Show a quadratic placement as bent as it is; the layer shows the nearest straight one.",
         }
         self.buttons: dict[str, QPushButton] = {}
         group = QButtonGroup(self)
@@ -96,8 +97,9 @@ class ComparePanel(QWidget):
         self.buttons["none"].setChecked(True)
         self.by_verdict = CheckBox(mark("Opacity by verdict"))
         self.by_verdict.setToolTip(tooltip("Show fields the fainter the less sure their placement is."))
-        grid.addWidget(self.by_verdict, 2, 0, 1, 2)
-        grid.setRowStretch(3, 1)
+        rows = grid.rowCount()
+        grid.addWidget(self.by_verdict, rows, 0, 1, 2)
+        grid.setRowStretch(rows + 1, 1)
 
     @property
     def view(self) -> str:
