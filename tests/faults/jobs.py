@@ -11,6 +11,7 @@ import numpy as np
 import pandas  # noqa: F401
 import tifffile
 import torch
+import writers
 from scipy.ndimage import gaussian_filter, zoom
 
 from napari_microsr import tasks
@@ -121,6 +122,9 @@ def do(name, folder, order):
     """Do a job, as the command does it."""
     if name == "fuzz":
         fuzzing.survive(**order["cases"], folder=folder)
+        return
+    if name == "write":
+        writers.write(order["writer"], folder)
         return
     kind = tasks.TASKS[name][0]
     job = kind.parse({**settings(name, folder, order), **order.get("settings", {})})

@@ -25,6 +25,13 @@ def test_damaged_files_are_refused_or_read(worker, tmp_path, kind):
     assert code == 0, f"{note.read_text()}: {code} {said}"
 
 
+@pytest.mark.parametrize("seed", [518, 669])
+def test_a_table_with_a_heap_that_never_ends_is_refused(worker, tmp_path, seed):
+    cases = {"kind": "hdf5", "seeds": [seed, seed + 1], "note": str(tmp_path / "note")}
+    code, said = worker.do("fuzz", tmp_path, cases=cases, memory_bytes=MEMORY_BYTES)
+    assert code == 0, f"{code} {said}"
+
+
 def test_a_store_of_a_million_megapixels_is_opened_and_read_in_parts(tmp_path):
     zarr.create_array(tmp_path / "big.zarr", shape=(10**6, 10**6), chunks=(512, 512), dtype="u1")
     source = open_image(tmp_path / "big.zarr")

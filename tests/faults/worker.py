@@ -48,6 +48,9 @@ def _obey(order, log):
             # As a full disk does it, but for one file: writing past the limit fails with EFBIG.
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
             resource.setrlimit(resource.RLIMIT_FSIZE, (order["file_bytes"],) * 2)
+        if "dies_at_bytes" in order:  # the process dies when a file of it grows past the limit
+            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (order["dies_at_bytes"],) * 2)
         if "memory_bytes" in order:
             used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (used + order["memory_bytes"],) * 2)
@@ -73,7 +76,7 @@ def _changes(event, arguments, folder):
 
 
 def _obey_modes():
-    """Make the modes of files hold for root too, who keeps what is root's: drop all capabilities (capset(2))."""
+    """Make modes of files hold for root too, who keeps what is root's: drop all capabilities, capset(2)."""
     version_3, this_process = 0x20080522, 0
     header = (ctypes.c_uint32 * 2)(version_3, this_process)
     none = (ctypes.c_uint32 * 6)()

@@ -1,7 +1,6 @@
 """The page that says how a run went: one file with pictures, figures, warnings and failures."""
 
 import base64
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from html import escape
@@ -11,7 +10,7 @@ from typing import TextIO
 from napari_microsr import __version__
 from napari_microsr.batch.manifest import ItemState
 from napari_microsr.batch.thumbnail import thumbnail
-from napari_microsr.core.output import writing
+from napari_microsr.core.output import whole, writing
 
 REPORT = "report.html"
 
@@ -51,11 +50,8 @@ def write_report(folder: Path, title: str, states: Sequence[ItemState]) -> Path:
         If the folder cannot be written.
     """
     path = folder / REPORT
-    temporary = path.with_name(path.name + ".partial")
-    with writing(path):
-        with temporary.open("w", encoding="utf-8") as page:
-            _write(page, title, sorted(states, key=lambda state: state.state == "done"))
-        os.replace(temporary, path)
+    with writing(path), whole(path) as partial, partial.open("w", encoding="utf-8") as page:
+        _write(page, title, sorted(states, key=lambda state: state.state == "done"))
     return path
 
 

@@ -9,7 +9,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from napari_microsr.core.fitting import Fit
-from napari_microsr.core.output import writing
+from napari_microsr.core.output import whole, writing
 from napari_microsr.errors import JobError
 
 LAST = "last.ckpt"
@@ -31,15 +31,10 @@ class WholeCheckpoints(TorchCheckpointIO):  # type: ignore[misc]
             If the disk is full or the folder cannot be written; the one before stays.
         """
         place = Path(path)
-        unfinished = place.with_name(place.name + ".partial")
         with writing(place):
             place.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                with unfinished.open("wb") as file:
-                    torch.save(checkpoint, file)
-                unfinished.replace(place)
-            finally:
-                unfinished.unlink(missing_ok=True)
+            with whole(place) as partial, partial.open("wb") as file:
+                torch.save(checkpoint, file)
 
 
 def check_checkpoint(path: Path, module: Fit) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_microsr.core.output import writing
+from napari_microsr.core.output import whole, writing
 
 METRICS, PICTURES = "metrics.csv", "pictures"
 
@@ -109,17 +109,16 @@ class EpochLog:
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         self.folder.mkdir(parents=True, exist_ok=True)
         table = self.folder / METRICS
-        unfinished = table.with_name(METRICS + ".partial")
-        with unfinished.open("w", newline="", encoding="utf-8") as file:
+        with whole(table) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, columns)
             writer.writeheader()
             writer.writerows(self.rows)
-        unfinished.replace(table)
         for picture in epoch.pictures:
             (self.folder / PICTURES).mkdir(exist_ok=True)
             name = re.sub(r"[^\w+-]+", "-", picture.name)  # a layer's name may hold what a file's must not
             path = self.folder / PICTURES / f"{name}_{epoch.step:07d}.png"
-            Image.fromarray(side_by_side(picture)).save(path)
+            with whole(path) as partial:
+                Image.fromarray(side_by_side(picture)).save(partial)
 
 
 def read_metrics(folder: Path) -> list[dict[str, float]]:

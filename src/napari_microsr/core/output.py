@@ -95,6 +95,21 @@ def made_here(path: Path) -> bool:
 
 
 @contextlib.contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Give a name beside a file under which to write it; the file gets its own when it is complete.
+
+    So nobody ever sees a part of it, a kill leaves what was there before, and an error leaves nothing more.
+    The ending is kept: some libraries go by it.
+    """
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn a failure of the file system into a sentence."""
     try:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from napari_microsr.core.output import whole
 from napari_microsr.errors import ModelError
 
 if TYPE_CHECKING:
@@ -246,7 +247,8 @@ def export(module: "nn.Module", card: ModelCard, folder: Path) -> Path:
     path = folder / f"{card.id}{SUFFIX}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        with whole(path) as partial:
+            partial.write_bytes(content)
         write_card(card, folder)
     except OSError as error:
         raise ModelError(
@@ -258,7 +260,8 @@ def export(module: "nn.Module", card: ModelCard, folder: Path) -> Path:
 def write_card(card: ModelCard, folder: Path) -> Path:
     """Write a card as ID.json and return its path."""
     path = folder / f"{card.id}.json"
-    path.write_text(card.model_dump_json(indent=1, exclude_none=False) + "\n", encoding="utf-8")
+    with whole(path) as partial:
+        partial.write_text(card.model_dump_json(indent=1, exclude_none=False) + "\n", encoding="utf-8")
     return path
 
 

@@ -66,7 +66,7 @@ def read_channels(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and isinstance(found.get("channels"), list) else None
 
 
-def _bare(array: zarr.Array[Any]) -> FileImage:
+def _bare(array: "zarr.Array[Any]") -> FileImage:
     names = getattr(array.metadata, "dimension_names", None) or ()
     letters = [str(name).lower() for name in names]
     if {"y", "x"} <= set(letters) and all(len(letter) == 1 for letter in letters):

@@ -99,7 +99,7 @@ def search(
         return ground.peaks(drawn(some), both_ways)
 
     chunk = max(1, _CHUNK_PX // prod(ground.size))
-    with ThreadPoolExecutor(_WORKERS) as pool:
+    with ThreadPoolExecutor(_WORKERS, "match") as pool:
         peaks = pool.map(best, [poses[k : k + chunk] for k in range(0, len(poses), chunk)])
         found = list(chain.from_iterable(peaks))
     turns = (0.0, 180.0) if both_ways else (0.0,)

@@ -63,7 +63,7 @@ class Crew:
         """
         total = total or before + len(tasks)
         self.progress.advance(label, before, total)
-        with ThreadPoolExecutor(min(_MOST_WORKERS, os.cpu_count() or 1)) as pool:
+        with ThreadPoolExecutor(min(_MOST_WORKERS, os.cpu_count() or 1), "place") as pool:
             waiting: dict[Future[Result], Task] = {pool.submit(work, task): task for task in tasks}
             count = len(waiting)
             try:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from napari_microsr.core.output import whole
 from napari_microsr.errors import InputError
 from napari_microsr.smlm.localizations import COLUMNS, Localizations
 
@@ -106,7 +107,7 @@ def write_challenge(path: Path, table: Localizations) -> None:
 def _write(path: Path, columns: dict[str, Any]) -> None:
     import pandas as pd
 
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with whole(path) as partial, partial.open("w", encoding="utf-8", newline="") as file:
         # As ThunderSTORM does: names in quotes, numbers bare.
         csv.writer(file, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n").writerow(columns)
         pd.DataFrame(columns).to_csv(

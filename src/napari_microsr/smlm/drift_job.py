@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
-from napari_microsr.core.output import check_free, writing
+from napari_microsr.core.output import check_free, whole, writing
 from napari_microsr.core.progress import Progress, SilentProgress
 from napari_microsr.smlm.table_job import TableJob
 
@@ -85,9 +85,9 @@ def write_curve(path: Path, drift: "Drift", pixel_nm: float) -> None:
         If the file cannot be written.
     """
     rows = np.column_stack([np.arange(1, len(drift.x) + 1), drift.x * pixel_nm, drift.y * pixel_nm])
-    with writing(path):
+    with writing(path), whole(path) as partial:
         np.savetxt(
-            path,
+            partial,
             rows,
             ("%d", "%.3f", "%.3f"),
             ",",

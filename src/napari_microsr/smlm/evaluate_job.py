@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from napari_microsr.core.job import Job
-from napari_microsr.core.output import writing
+from napari_microsr.core.output import whole, writing
 from napari_microsr.core.progress import Progress, SilentProgress
 
 if TYPE_CHECKING:
@@ -77,7 +77,11 @@ def evaluate_table(job: EvaluateTableJob, *, progress: Progress | None = None) -
         figures[name] = {key: value if np.isfinite(value) else None for key, value in values.items()}
     progress.advance("tables", len(tables), len(tables))
     if job.csv is not None:
-        with writing(job.csv), job.csv.open("w", newline="", encoding="utf-8") as file:
+        with (
+            writing(job.csv),
+            whole(job.csv) as partial,
+            partial.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv_files.DictWriter(file, ["table", *figures["found"]])
             writer.writeheader()
             writer.writerows({"table": name, **row} for name, row in figures.items())

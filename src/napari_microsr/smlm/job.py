@@ -10,7 +10,7 @@ from pydantic import Field
 from napari_microsr.core.cluster import connect
 from napari_microsr.core.image import ImageSource, open_image
 from napari_microsr.core.job import Job
-from napari_microsr.core.output import check_free, writing
+from napari_microsr.core.output import check_free, whole, writing
 from napari_microsr.core.progress import Progress, SilentProgress
 from napari_microsr.core.unchanged import check_unchanged
 from napari_microsr.errors import JobError, OutputError
@@ -214,8 +214,8 @@ def provenance_path(output: Path) -> Path:
 def write_provenance(output: Path, made: dict[str, Any]) -> None:
     """Say beside a table how it was made: job, package, source, camera, PSF and model."""
     path = provenance_path(output)
-    with writing(path):
-        path.write_text(json.dumps(made, indent=1), encoding="utf-8")
+    with writing(path), whole(path) as partial:
+        partial.write_text(json.dumps(made, indent=1), encoding="utf-8")
 
 
 def check_table(path: Path, *, restart: bool) -> None:

@@ -5,6 +5,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from napari_microsr.core.output import whole
 from napari_microsr.errors import InputError
 from napari_microsr.smlm.localizations import COLUMNS, Localizations
 
@@ -36,7 +37,8 @@ def write(path: Path, table: Localizations) -> None:
     pyarrow, parquet = _pyarrow("pyarrow"), _pyarrow("pyarrow.parquet")
     field = {"pixel_nm": table.pixel_nm, "shape_yx": table.shape_yx, "n_frames": table.n_frames}
     content = pyarrow.table(table.columns()).replace_schema_metadata({KEY: json.dumps(field)})
-    parquet.write_table(content, path)
+    with whole(path) as partial:
+        parquet.write_table(content, partial)
 
 
 def _pyarrow(module: str) -> Any:

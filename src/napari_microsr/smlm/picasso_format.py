@@ -9,7 +9,9 @@ import numpy as np
 import yaml
 
 from napari_microsr import __version__
+from napari_microsr.core.output import whole
 from napari_microsr.errors import InputError
+from napari_microsr.smlm.hdf5_heap import check_heaps
 from napari_microsr.smlm.localizations import COLUMNS, Localizations
 
 _NAMES = {"sigma_px": "sx", "background": "bg", "x_err": "lpx", "y_err": "lpy"}
@@ -22,7 +24,7 @@ def read(path: Path, pixel_nm: float | None) -> dict[str, Any]:
     Raises
     ------
     InputError
-        If there is no such dataset, or nobody names the pixel size.
+        If there is no such dataset, its texts are damaged, or nobody names the pixel size.
     """
     with h5py.File(path) as file:
         if "locs" not in file:
@@ -30,6 +32,7 @@ def read(path: Path, pixel_nm: float | None) -> dict[str, Any]:
                 f"{path} has no dataset 'locs'; it has: {', '.join(file) or 'nothing'}.",
                 "Give a table of localisations as Picasso writes it.",
             )
+        check_heaps(path)
         rows = file["locs"][:]
         inside = json.loads(file["metadata"].asstr()[()]) if "metadata" in file else []
     info = _merge(_sidecar(path) or inside)
@@ -63,10 +66,11 @@ def write(path: Path, table: Localizations) -> None:
         "Width": width,
         PIXEL_SIZE: table.pixel_nm,
     }
-    with h5py.File(path, "w") as file:
+    with whole(path.with_suffix(".yaml")) as partial:
+        partial.write_text(yaml.safe_dump(info, sort_keys=False), encoding="utf-8")
+    with whole(path) as partial, h5py.File(partial, "w") as file:
         file["locs"] = rows
         file["metadata"] = json.dumps([info])
-    path.with_suffix(".yaml").write_text(yaml.safe_dump(info, sort_keys=False), encoding="utf-8")
 
 
 def _with_column(rows: Any, name: str, column: Any) -> Any:

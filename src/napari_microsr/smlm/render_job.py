@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from napari_microsr.core.image import ImageSource
-from napari_microsr.core.output import check_free, check_output, store_name, writing
+from napari_microsr.core.output import check_free, check_output, store_name, whole, writing
 from napari_microsr.core.placement import Placement
 from napari_microsr.core.progress import Progress, SilentProgress
 from napari_microsr.smlm.table_job import TableJob
@@ -97,8 +97,8 @@ def _write_tiff(
     um = job.pixel_nm / 1000
     metadata = {"axes": "YX", "PhysicalSizeX": um, "PhysicalSizeXUnit": "µm", "PhysicalSizeY": um,
                 "PhysicalSizeYUnit": "µm", "Description": job.to_yaml()}  # fmt: skip
-    with writing(path):
-        tifffile.imwrite(path, image, ome=True, metadata=metadata, compression="zlib")
+    with writing(path), whole(path) as partial:
+        tifffile.imwrite(partial, image, ome=True, metadata=metadata, compression="zlib")
 
 
 def _write_store(job: RenderJob, table: "Localizations", canvas: "Canvas", progress: Progress) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_microsr.core.image import ImageSource
+from napari_microsr.core.output import whole
 from napari_microsr.core.placement import Placement
 
 if TYPE_CHECKING:
@@ -22,12 +23,8 @@ def write_stack(job: "SimulateJob", blocks: Blocks) -> None:
     if job.output.suffix == ".zarr":
         _write_zarr(job, blocks)
         return
-    partial = job.output.with_name(job.output.name + ".partial")
-    try:
+    with whole(job.output) as partial:
         _write_tiff(partial, job, blocks)
-        partial.replace(job.output)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _write_tiff(path: Path, job: "SimulateJob", blocks: Blocks) -> None:

@@ -65,8 +65,8 @@ def localize_frames(
         "n_frames": source.n_planes,
     }
     blocks = [frames[start : start + block] for start in range(0, len(frames), block)]
-    reader = ThreadPoolExecutor(1)
-    workers = ThreadPoolExecutor(finder.workers, initializer=finder.begin_thread)
+    reader = ThreadPoolExecutor(1, "read-frames")
+    workers = ThreadPoolExecutor(finder.workers, "find", finder.begin_thread)
     try:
         ahead = reader.submit(read_frames, source, blocks[0]) if blocks else None
         for number, wanted in enumerate(blocks):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from napari_microsr.core.job import Job
+from napari_microsr.core.output import whole
 from napari_microsr.core.progress import Progress, SilentProgress
 from napari_microsr.errors import ModelError, OutputError
 
@@ -82,7 +83,8 @@ def export_model(job: ExportModelJob, *, progress: Progress | None = None) -> Pa
     }
     try:
         job.output.parent.mkdir(parents=True, exist_ok=True)
-        write[job.output.suffix](network, card, job.output)
+        with whole(job.output) as partial:
+            write[job.output.suffix](network, card, partial)
     except OSError as error:
         raise OutputError(
             f"{job.output} cannot be written ({error.strerror}).", "Choose another folder."
@@ -92,9 +94,12 @@ def export_model(job: ExportModelJob, *, progress: Progress | None = None) -> Pa
 
 
 def _write_torchscript(network: "nn.Module", card: "ModelCard", path: Path) -> None:
+    import torch
+
     from napari_microsr.superres.traced import trace
 
-    trace(network, card).save(str(path))
+    with path.open("wb") as file:
+        torch.jit.save(trace(network, card), file)
 
 
 def _write_onnx(network: "nn.Module", card: "ModelCard", path: Path) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from napari_microsr.core.output import whole
 from napari_microsr.core.weights import PICKLES, SUFFIX, ModelCard, find, folders
 from napari_microsr.errors import ModelError
 from napari_microsr.superres.foreign_files import (
@@ -160,7 +161,8 @@ def _reach(path: Path, opened: Opened, sha256: str, overlap_px: int | None) -> R
         ) from error
     with contextlib.suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
-        kept.write_text(json.dumps(reach._asdict()), encoding="utf-8")
+        with whole(kept) as partial:
+            partial.write_text(json.dumps(reach._asdict()), encoding="utf-8")
     return reach
 
 

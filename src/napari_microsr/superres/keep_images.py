@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_microsr.core.image import ImageSource
+from napari_microsr.core.output import whole
 from napari_microsr.errors import OutputError
 from napari_microsr.superres.images import Given
 from napari_microsr.superres.sources import HIGH, LOW
@@ -45,10 +46,11 @@ def _write(path: Path, image: ImageSource) -> None:
     pixels = np.asarray(image.array[...])
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        tifffile.imwrite(
-            path, pixels, ome=True, photometric="rgb" if image.rgb else "minisblack",
-            metadata={"axes": image.axes.upper().replace("C", "S") if image.rgb else image.axes.upper()},
-        )  # fmt: skip
+        with whole(path) as partial:
+            tifffile.imwrite(
+                partial, pixels, ome=True, photometric="rgb" if image.rgb else "minisblack",
+                metadata={"axes": image.axes.upper().replace("C", "S") if image.rgb else image.axes.upper()},
+            )  # fmt: skip
     except OSError as error:
         raise OutputError(
             f"The image {path} cannot be written ({error.strerror}).", "Choose another folder."

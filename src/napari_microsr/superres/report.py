@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_microsr.core.output import writing
+from napari_microsr.core.output import whole, writing
 from napari_microsr.superres.metrics import FIGURES
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def write_reports(
         from napari_microsr.superres.chart import bar_chart
 
         picture = bar_chart(evaluation.figures, evaluation.results)
-        with writing(chart):
-            picture.save(chart)
+        with writing(chart), whole(chart) as partial:
+            picture.save(partial)
 
 
 def write_table(path: Path, figures: Rows) -> None:
@@ -119,5 +119,5 @@ def as_text(key: str, value: float) -> str:
 
 
 def _write(path: Path, rows: Sequence[Sequence[str]]) -> None:
-    with writing(path), path.open("w", newline="", encoding="utf-8") as file:
+    with writing(path), whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
         csv_files.writer(file).writerows(rows)

@@ -12,7 +12,7 @@ from napari.layers import Image, Layer, Points, Shapes
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QLabel, QVBoxLayout, QWidget
 
-from napari_microsr.core.output import writing
+from napari_microsr.core.output import whole, writing
 from napari_microsr.errors import InputError, MicroSRError
 from napari_microsr.widgets.evaluate_figures import PALETTE, legend, narrow
 from napari_microsr.widgets.form import ChoiceBox, form_layout, tooltip
@@ -264,7 +264,7 @@ class ProfileTab(QWidget):
             colours = CHANNELS[1:] if values.shape[1] == 3 else ("",)
             head += [f"{name} {colour}".strip() for colour in colours]
             columns += list(values.T)
-        with writing(path), path.open("w", newline="", encoding="utf-8") as file:
+        with writing(path), whole(path) as partial, partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv_files.writer(file)
             writer.writerow(head)
             writer.writerows([f"{value:.6g}" for value in row] for row in np.column_stack(columns))

@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QLabel, QPushButton, QVBoxL
 from superqt import QCollapsible
 
 from napari_microsr.core.job import Job
-from napari_microsr.core.output import writing
+from napari_microsr.core.output import whole, writing
 from napari_microsr.errors import MicroSRError
 from napari_microsr.widgets.command import command_line, quoted
 from napari_microsr.widgets.form import JobForm, Labels, tooltip
@@ -235,8 +235,8 @@ class JobWidget(QWidget):
             if not path:
                 return
             file = Path(path) if Path(path).suffix else Path(f"{path}.yaml")
-            with writing(file):
-                file.write_text(job.to_yaml(), encoding="utf-8")
+            with writing(file), whole(file) as partial:
+                partial.write_text(job.to_yaml(), encoding="utf-8")
         except MicroSRError as error:
             self.say(str(error))
             return

@@ -7,6 +7,8 @@ from typing import Any
 
 from qtpy.QtCore import QStandardPaths
 
+from napari_microsr.core.output import whole
+
 
 def settings_file(task: str) -> Path:
     """Return where the settings of a task are kept."""
@@ -31,6 +33,7 @@ def save_settings(task: str, settings: dict[str, Any]) -> None:
     path = settings_file(task)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+        with whole(path) as partial:
+            partial.write_text(json.dumps(settings, indent=1), encoding="utf-8")
     except OSError:
         return

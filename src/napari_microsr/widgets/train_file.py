@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from napari_microsr.core.output import whole
 from napari_microsr.errors import OutputError
 from napari_microsr.superres.images import Given
 from napari_microsr.superres.keep_images import keep_images
@@ -21,7 +22,8 @@ def save_job(job: TrainJob, given: Given | None, file: Path) -> str:
         images = keep_images(given, file.parent / f"{file.stem}-images")
         job = job.model_copy(update={"data": images.absolute()})
     try:
-        file.write_text(job.to_yaml(), encoding="utf-8")
+        with whole(file) as partial:
+            partial.write_text(job.to_yaml(), encoding="utf-8")
     except OSError as error:
         raise OutputError(
             f"The job file {file} cannot be written ({error.strerror}).", "Choose another folder."
