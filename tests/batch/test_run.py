@@ -2,6 +2,7 @@
 
 import csv
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -12,10 +13,12 @@ import zarr
 
 from napari_microsr.batch.job import BatchJob
 from napari_microsr.batch.jobs import make_jobs
-from napari_microsr.batch.run import run_batch
+from napari_microsr.batch.manifest import Manifest
+from napari_microsr.batch.run import BatchRun, run_batch
 from napari_microsr.core.image import open_image
 from napari_microsr.core.progress import Cancelled, SilentProgress
-from napari_microsr.errors import InputError, JobError, OutputError
+from napari_microsr.errors import InputError, JobError, MicroSRError, OutputError
+from napari_microsr.registration.job import RegisterJob
 from napari_microsr.superres.job import UpscaleJob, upscale
 
 SETTINGS = {"model": "bicubic", "device": "cpu"}
@@ -137,6 +140,97 @@ def test_a_cancel_keeps_what_is_done_and_the_next_start_goes_on(slides, tmp_path
     rows = {row["input"]: row["state"] for row in table(run)}
     assert rows == {"a": "done", "b2": "cancelled", "b10": "waiting"}
     assert set(states(run_batch(batch)).values()) == {"done"}
+
+
+def test_only_some_are_done_and_the_others_stay_as_they_are(slides, tmp_path, noted):
+    (slides / "b2.tif").write_bytes(b"II*\0 nothing")
+    (slides / "b10.tif").write_bytes(b"II*\0 nothing")
+    batch, run = batch_of(slides, tmp_path / "run"), tmp_path / "run"
+    assert states(run_batch(batch)) == {"a": "done", "b2": "failed", "b10": "failed"}
+    shutil.rmtree(run / "a.ome.zarr")
+    lines = len(noted(run))
+    tifffile.imwrite(slides / "b2.tif", np.zeros((9, 9, 3), np.uint8), photometric="rgb")
+    seen = []
+    ends = run_batch(batch, watch=lambda state: seen.append((state.key, state.state)), only={"b2"})
+    assert states(ends) == {"a": "waiting", "b2": "done", "b10": "failed"}
+    assert seen[:3] == [("a", "waiting"), ("b2", "waiting"), ("b10", "failed")]
+    assert {line["key"] for line in noted(run)[lines:]} == {"b2"}
+    assert {row["input"]: row["state"] for row in table(run)} == states(ends)
+    assert states(run_batch(batch, only=())) == states(ends)
+
+
+def test_a_run_that_was_killed_is_reported_by_the_next_before_it_goes_on(slides, tmp_path):
+    batch, run = batch_of(slides, tmp_path / "run"), tmp_path / "run"
+    run_batch(batch)
+    # As a kill in the second item leaves it: the report of an earlier run, and nothing after the first.
+    lines = (run / "manifest.jsonl").read_text().splitlines(keepends=True)
+    (run / "manifest.jsonl").write_text("".join(lines[:3]))
+    shutil.rmtree(run / "b2.ome.zarr")
+    shutil.rmtree(run / "b10.ome.zarr")
+    (run / "report.html").write_text("old")
+    os.utime(run / "report.html", (1, 1))
+    found = []
+
+    class Looking(SilentProgress):
+        def advance(self, label, done, total):
+            if not found:
+                found.append((run / "report.html").read_text())
+
+    run_batch(batch, Looking())
+    assert "3 inputs: 2 waiting, 1 done" in found[0]
+    assert "3 inputs: 3 done" in (run / "report.html").read_text()
+
+
+def test_a_finished_run_writes_its_report_anew(slides, tmp_path):
+    batch, run = batch_of(slides, tmp_path / "run"), tmp_path / "run"
+    run_batch(batch)
+    (run / "report.html").write_text("damaged")
+    (run / "summary.csv").unlink()
+    run_batch(batch)
+    assert "3 inputs: 3 done" in (run / "report.html").read_text()
+    assert len(table(run)) == 3
+
+
+def test_to_look_at_a_manifest_changes_nothing(slides, tmp_path):
+    batch, run = batch_of(slides, tmp_path / "run"), tmp_path / "run"
+    assert Manifest(run, read_only=True).last == {}
+    assert not run.exists()
+    run_batch(batch)
+    content = (run / "manifest.jsonl").read_bytes()[:-9]  # killed in the write
+    (run / "manifest.jsonl").write_bytes(content)
+    manifest = Manifest(run, read_only=True)
+    found = BatchRun(manifest, [(item.key, job) for item, job in make_jobs(batch)]).states
+    assert {state.state for state in found.values()} == {"done"}
+    assert manifest.last["b10"].state == "done"
+    assert (run / "manifest.jsonl").read_bytes() == content
+
+
+def test_a_file_that_a_stopped_task_leaves_is_no_result(tmp_path, noted):
+    """A registration that is cancelled writes what it found; a training has no output of a known name."""
+    job = RegisterJob(overviews=["o.tif"], fields=["f.tif"], output=tmp_path / "p.json")
+    done = []
+
+    def perform(job, progress):
+        job.output.write_text("{}")
+        done.append(job)
+        if len(done) == 1:
+            raise Cancelled
+        return {"outputs": [str(job.output)], "fields": []}
+
+    with pytest.raises(Cancelled):
+        BatchRun(Manifest(tmp_path), [("a", job)], do=perform).run(SilentProgress(), lambda _: None)
+    (state,) = BatchRun(Manifest(tmp_path), [("a", job)], do=perform).run(SilentProgress(), lambda _: None)
+    assert (state.state, len(done)) == ("done", 2)
+    BatchRun(Manifest(tmp_path), [("a", job)], do=perform).run(SilentProgress(), lambda _: None)
+    assert len(done) == 2
+
+
+@pytest.mark.parametrize("setting", ["output", "plate"])
+def test_a_run_folder_or_a_plate_behind_a_url_is_refused(plate, tmp_path, setting):
+    places = {"output": tmp_path / "run", setting: "memory://bucket/fine.ome.zarr"}
+    with pytest.raises(MicroSRError, match="is a URL"):
+        run_batch(BatchJob(do="upscale", inputs=[str(plate[0])], settings=SETTINGS, **places))
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_foreign_result_is_not_replaced(slides, tmp_path):

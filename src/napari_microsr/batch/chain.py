@@ -13,8 +13,9 @@ from napari_microsr.batch.report import REPORT, write_report
 from napari_microsr.batch.run import SETTINGS, BatchRun, Watch, held, run_batch
 from napari_microsr.batch.summary import write_summary
 from napari_microsr.core.job import Job
-from napari_microsr.core.output import writing
+from napari_microsr.core.output import whole, writing
 from napari_microsr.core.progress import Progress, SilentProgress
+from napari_microsr.core.remote import is_url
 from napari_microsr.errors import BatchError, JobError
 from napari_microsr.tasks import TASKS, Result, perform
 
@@ -68,8 +69,8 @@ def run_chain(
     ends: list[ItemState] = []
     with held(chain.output):
         manifest = Manifest(chain.output)
-        with writing(chain.output):
-            (chain.output / SETTINGS).write_text(chain.to_yaml(), encoding="utf-8")
+        with writing(chain.output), whole(chain.output / SETTINGS) as partial:
+            partial.write_text(chain.to_yaml(), encoding="utf-8")
         written: dict[str, str] = {}
         try:
             for name, step in zip(names, chain.steps, strict=True):
@@ -137,7 +138,7 @@ def job_of(chain: ChainJob, step: Mapping[str, Any], written: Mapping[str, str])
         key: _filled(v, written) for key, v in step.items() if key != "task" and (key != "name" or named)
     }
     for key in _OUTPUTS:
-        if isinstance(settings.get(key), str):
+        if isinstance(settings.get(key), str) and not is_url(settings[key]):
             settings[key] = str(chain.output / settings[key])
     if named and "out" in kind.model_fields:
         settings.setdefault("out", str(chain.output))

@@ -1,10 +1,10 @@
 """The numbers that a table of results shows."""
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from napari_microsr.core.job import Job
+from napari_microsr.core.remote import place_of
 from napari_microsr.superres.summary import read_evidence
 
 
@@ -19,7 +19,7 @@ def figures_of(job: Job, result: dict[str, Any]) -> dict[str, Any]:
         As `tasks.perform` returns it.
     """
     if job.task == "upscale":
-        return _evidence(read_evidence(Path(result["outputs"][0])))
+        return _evidence(read_evidence(place_of(result["outputs"][0])))
     if job.task == "register":
         counts = Counter(field["status"] for field in result["fields"])
         return {status: counts[status] for status in ("placed", "uncertain", "not_found")}

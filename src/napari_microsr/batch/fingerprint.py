@@ -10,11 +10,13 @@ from typing import Any
 from napari_microsr.core.file_series import names_series
 from napari_microsr.core.job import Job
 from napari_microsr.core.name_pattern import NamePattern
+from napari_microsr.core.remote import is_remote, place_of, stamp
 from napari_microsr.errors import MicroSRError
 from napari_microsr.registration.inputs import find_files
 
 #: Fields of jobs that name what is read.
 _INPUTS = ("source", "overviews", "fields", "placements", "data", "result", "reference")
+_METADATA = ("zarr.json", ".zattrs", ".zarray")
 
 
 def fingerprint(job: Job, model: dict[str, str]) -> str:
@@ -66,9 +68,14 @@ def _files(places: Sequence[str]) -> Sequence[str | Path]:
 
 def _stamp(path: Path) -> list[Any]:
     """Return what tells a file, a store or a series of files from what it was before."""
+    path = place_of(path)
+    if is_remote(path):
+        # A folder is a store, whose other objects no listing gives at once.
+        places = [path, *(path / name for name in _METADATA)]
+        return [str(path), [stamp(place) for place in places if place.is_file()]]
     path = path.expanduser().absolute()
     if path.is_dir():
-        files = [path / name for name in ("zarr.json", ".zattrs", ".zarray") if (path / name).exists()]
+        files = [path / name for name in _METADATA if (path / name).exists()]
         files = files or sorted(file for file in path.iterdir() if file.is_file())
     elif names_series(path) and not path.exists():
         pattern = NamePattern(path.name)

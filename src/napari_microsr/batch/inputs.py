@@ -12,6 +12,7 @@ from napari_microsr.batch.plate import Field, is_plate, read_fields
 from napari_microsr.core.dicom_header import holds_slide
 from napari_microsr.core.image import name_of
 from napari_microsr.core.name_pattern import AXES, NamePattern
+from napari_microsr.core.remote import is_url, place_of
 from napari_microsr.errors import InputError
 from napari_microsr.registration.inputs import find_files
 
@@ -53,8 +54,9 @@ def find(inputs: Sequence[str], pattern: str | None = None) -> list[Item]:
     Parameters
     ----------
     inputs : sequence of str
-        Files; folders; patterns of files with `*`; OME-Zarr plates, and folders and patterns of them.
-        A path with placeholders, such as ``plates/{plate}/{well}_{field}.tif``, is a folder and its pattern.
+        Files; URLs of files and stores; folders; patterns of files with `*`; OME-Zarr plates, and folders
+        and patterns of them. A path with placeholders, such as ``plates/{plate}/{well}_{field}.tif``, is a
+        folder and its pattern.
     pattern : str, optional
         Of the names in folders, or a preset of `patterns.PRESETS`.
 
@@ -67,6 +69,9 @@ def find(inputs: Sequence[str], pattern: str | None = None) -> list[Item]:
     """
     found, files = [], []
     for text in inputs:
+        if is_url(text):
+            found.append(Item(name_of(place_of(text)), text))
+            continue
         folder, named = split_pattern(text)
         if named:
             images = _of_pattern(folder, NamePattern(named), below=False)

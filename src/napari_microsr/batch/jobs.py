@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 from napari_microsr.batch.inputs import Item, find
 from napari_microsr.batch.job import ENDINGS, BatchJob
 from napari_microsr.core.job import Job
+from napari_microsr.core.remote import is_url
 from napari_microsr.errors import InputError, JobError
 from napari_microsr.tasks import TASKS
 
@@ -65,6 +66,11 @@ def plate_of(batch: BatchJob, item: Item) -> Path:
 
 def _check_plate(batch: BatchJob, items: list[Item]) -> None:
     plates = {item.plate for item in items}
+    if batch.plate is not None and is_url(batch.plate):
+        raise JobError(
+            f"The plate of results {batch.plate} is a URL.",
+            "Give a path of this computer, and copy the plate.",
+        )
     if batch.plate is not None and (None in plates or len(plates) > 1):
         raise JobError(
             f"The inputs are not one plate but {len(plates)}, or single images.",

@@ -1,7 +1,7 @@
 """The loop of a batch: one job after the other, what is done is noted, what fails does not stop the rest."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,15 +13,16 @@ from napari_microsr.batch.fingerprint import fingerprint, model_of
 from napari_microsr.batch.inputs import Item
 from napari_microsr.batch.job import BatchJob
 from napari_microsr.batch.jobs import make_jobs, plate_of
-from napari_microsr.batch.manifest import ItemState, Manifest
+from napari_microsr.batch.manifest import MANIFEST, ItemState, Manifest
 from napari_microsr.batch.plate import write_plate
 from napari_microsr.batch.report import REPORT, write_report
 from napari_microsr.batch.summary import write_summary
 from napari_microsr.core.job import Job
 from napari_microsr.core.lock import Lock
-from napari_microsr.core.output import writing
+from napari_microsr.core.output import is_there, whole, writing
 from napari_microsr.core.progress import Cancelled, Progress, SilentProgress
-from napari_microsr.errors import MicroSRError
+from napari_microsr.core.remote import is_remote, is_url, place_of
+from napari_microsr.errors import MicroSRError, OutputError
 from napari_microsr.tasks import TRAININGS, Result, perform
 
 Watch = Callable[[ItemState], None]
@@ -33,7 +34,10 @@ SHARE_SECONDS = 0.25
 
 
 def run_batch(
-    batch: BatchJob, progress: Progress | None = None, watch: Watch | None = None
+    batch: BatchJob,
+    progress: Progress | None = None,
+    watch: Watch | None = None,
+    only: Collection[str] | None = None,
 ) -> list[ItemState]:
     """Do a task with every input that is not done yet.
 
@@ -49,6 +53,8 @@ def run_batch(
     watch : callable, optional
         Told of each item when its state changes, of all of them at the beginning, and of the share of the
         running one; in the thread of the run.
+    only : collection of str, optional
+        Keys of the items to do; the others stay as they are. None does all.
 
     Returns
     -------
@@ -66,17 +72,18 @@ def run_batch(
     jobs = make_jobs(batch)
     with held(batch.output):
         manifest = Manifest(batch.output)
-        with writing(batch.output):
-            (batch.output / SETTINGS).write_text(batch.to_yaml(), encoding="utf-8")
+        with writing(batch.output), whole(batch.output / SETTINGS) as partial:
+            partial.write_text(batch.to_yaml(), encoding="utf-8")
         run = BatchRun(manifest, [(item.key, job) for item, job in jobs], {i.key: i.group for i, _ in jobs})
+        items = [item for item, _ in jobs]
+        if manifest.last and not _is_reported(batch.output):
+            _write_ends(
+                batch, items, {key: run.as_noted(key) for key in run.states}
+            )  # of a run that was killed
         try:
-            return run.run(progress, watch)
+            return run.run(progress, watch, only)
         finally:
-            ends = list(run.states.values())
-            if run.changed or not (batch.output / REPORT).exists():
-                _write_plates(batch, [item for item, _ in jobs], run.states)
-                write_summary(batch.output, ends)
-                write_report(batch.output, f"{batch.do}: {batch.output.name}", ends)
+            _write_ends(batch, items, run.states)
 
 
 class BatchRun:
@@ -97,8 +104,6 @@ class BatchRun:
     ----------
     states : dict
         How far each is, by key, in the order of the jobs.
-    changed : bool
-        Whether anything was done.
     """
 
     def __init__(
@@ -110,7 +115,6 @@ class BatchRun:
     ) -> None:
         self.manifest, self.jobs, self._perform = manifest, dict(jobs), do
         self.states: dict[str, ItemState] = {}
-        self.changed = False
         for key, job in jobs:
             now = ItemState(
                 key,
@@ -121,34 +125,46 @@ class BatchRun:
             )
             self.states[key] = self._known(key, job, now)
 
-    def run(self, progress: Progress, watch: Watch) -> list[ItemState]:
+    def run(self, progress: Progress, watch: Watch, only: Collection[str] | None = None) -> list[ItemState]:
         """Do what is not done; see `run_batch`."""
+        ahead = [key for key, state in self.states.items() if state.state != "done"]
+        if only is not None:
+            self.states |= {key: self.as_noted(key) for key in ahead if key not in only}
+            ahead = [key for key in ahead if key in only]
         for state in self.states.values():
             watch(state)
         total = len(self.jobs)
-        for key, job in self.jobs.items():
-            done = sum(state.state in ("done", "failed") for state in self.states.values())
-            if self.states[key].state != "done":
-                self._do(key, job, ItemProgress(progress, key, done, total), watch)
+        for number, key in enumerate(ahead):
+            done = total - len(ahead) + number
+            self._do(key, self.jobs[key], ItemProgress(progress, key, done, total), watch)
         progress.advance("items", total, total)
         return list(self.states.values())
+
+    def as_noted(self, key: str) -> ItemState:
+        """Return how an item ended the last time, where that was no success and nothing has changed since."""
+        state, last = self.states[key], self.manifest.last.get(key)
+        ended = last is not None and last.state in ("failed", "cancelled")
+        if last is None or not ended or last.fingerprint != state.fingerprint:
+            return state
+        return replace(last, group=state.group)
 
     def _known(self, key: str, job: Job, now: ItemState) -> ItemState:
         """Return what is left to do: nothing where the manifest and the result say so."""
         last = self.manifest.last.get(key)
         model = model_of(job)
         now = replace(now, fingerprint=fingerprint(job, model), model=model)
-        outputs = [str(path) for path in outputs_of(job)]
+        outputs = outputs_of(job)
         if getattr(job, "restart", False) or isinstance(job, BatchJob):
             return now  # a batch in a chain knows by itself what is left of it
         if last is None or last.fingerprint != now.fingerprint or not all(map(_complete, outputs)):
             return now
         if last.state == "done":
             return replace(last, group=now.group)
+        if job.task not in WHOLE_OR_NOTHING:
+            return now
         # Stopped after the result got its name and before it was noted.
-        found = replace(now, state="done", outputs=tuple(outputs), time=_now())
+        found = replace(now, state="done", outputs=tuple(map(str, outputs)), time=_now())
         self.manifest.note(found)
-        self.changed = True
         return found
 
     def _do(self, key: str, job: Job, progress: "ItemProgress", watch: Watch) -> None:
@@ -182,7 +198,6 @@ class BatchRun:
 
     def _note(self, state: ItemState, watch: Watch) -> None:
         self.manifest.note(state)
-        self.changed = True
         self.states[state.key] = state
         watch(state)
 
@@ -228,8 +243,10 @@ def outputs_of(job: Job) -> tuple[Path, ...]:
     return tuple(getattr(job, "outputs", ())) or ((output,) if output is not None else ())
 
 
-def _complete(output: str) -> bool:
-    return Path(output).exists() and not Path(output + ".partial").exists()
+def _complete(output: Path) -> bool:
+    """Say whether a result is there; in an object store it gets its metadata when all else is."""
+    output = place_of(output)
+    return is_there(output) and (is_remote(output) or not output.with_name(output.name + ".partial").exists())
 
 
 def _now() -> str:
@@ -245,10 +262,29 @@ def held(folder: Path) -> Iterator[None]:
     OutputError
         If one is in it, or the folder cannot be made.
     """
+    if is_url(folder):
+        raise OutputError(
+            f"The run folder {folder} is a URL.",
+            "Give a folder of this computer; results of single jobs and of steps of a chain may have URLs.",
+        )
     with writing(folder):
         lock = Lock(folder, folder)
     with lock:
         yield
+
+
+def _is_reported(folder: Path) -> bool:
+    """Say whether the report has all that the manifest has."""
+    report, manifest = folder / REPORT, folder / MANIFEST
+    return report.exists() and report.stat().st_mtime_ns >= manifest.stat().st_mtime_ns
+
+
+def _write_ends(batch: BatchJob, items: Sequence[Item], states: dict[str, ItemState]) -> None:
+    """Write all that says how the items ended, but for the manifest."""
+    ends = list(states.values())
+    _write_plates(batch, items, states)
+    write_summary(batch.output, ends)
+    write_report(batch.output, f"{batch.do}: {batch.output.name}", ends)
 
 
 def _write_plates(batch: BatchJob, items: Sequence[Item], states: dict[str, ItemState]) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_microsr.core.remote import place_of
 from napari_microsr.errors import MicroSRError
 
 SIDE_PX = 160
@@ -16,8 +17,8 @@ def thumbnail(output: str) -> bytes | None:
 
     Of several planes the middle one is shown.
     """
-    path = Path(output)
     try:
+        path = place_of(output)
         if path.is_dir():
             picture = _of_image(path)
         elif path.suffix.lower() in (".csv", ".hdf5", ".parquet"):

@@ -41,6 +41,11 @@ class TileCache(WrapperStore[Store]):
         self._chunks: OrderedDict[str, Buffer | None] = OrderedDict()
         self._bytes = 0
 
+    @property
+    def read_only(self) -> bool:
+        """Say yes: that of tifffile would write into plain pixels, and zarr refuses it for reading."""
+        return True
+
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:

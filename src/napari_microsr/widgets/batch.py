@@ -1,6 +1,6 @@
 """The dock widget Batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
@@ -131,12 +131,12 @@ class BatchWidget(JobWidget):
 
     # Running.
 
-    def work(self, job: Any) -> Callable[[Task], Any]:
-        """Return the run; its states come through a queue, many at once."""
+    def work(self, job: Any, only: Collection[str] | None = None) -> Callable[[Task], Any]:
+        """Return the run, of all images or only some; its states come through a queue, many at once."""
         news: SimpleQueue[ItemState] = SimpleQueue()
         self._news, self._finish = news, self._run_done
         self._begin(job)
-        return lambda task: run_batch(job, ImagesProgress(task), news.put)
+        return lambda task: run_batch(job, ImagesProgress(task), news.put, only)
 
     def look_ahead(self, look: Callable[[BatchJob], Any], finish: Callable[[Any], str]) -> None:
         """Find out something of the form's batch in the background; nothing is done or written.
@@ -159,10 +159,11 @@ class BatchWidget(JobWidget):
         self.start(f"Looking at the images: {job.output}", lambda _: look(job))
 
     def retry(self) -> None:
-        """Run the batch of the table again, which does what failed."""
+        """Do what failed in the table's batch again, and nothing else."""
+        failed = {state.key for state in self.progress.states if state.state == "failed"}
         if self.task is None and self._batch is not None:
             self.say("")
-            self.start(f"{self.title}: {self._batch.output}", self.work(self._batch))
+            self.start(f"{self.title}: {self._batch.output}", self.work(self._batch, failed))
 
     def progressed(self) -> None:
         """Show the states that came since the last time."""

@@ -42,7 +42,7 @@ class ProgressTab(QWidget):
             "Show what the chosen image became: as layer, or in Register or Localise. A double click, too.",
         )
         self.retry_button = small_button(
-            labels.mark("Try failures again"), "Do what failed, and what is missing; the rest stays as it is."
+            labels.mark("Try failures again"), "Do what failed; the rest stays as it is."
         )
         self.report_button = small_button(
             labels.mark("Open report"), "The page with a small picture of each result, figures and warnings."

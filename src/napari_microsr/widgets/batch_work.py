@@ -47,13 +47,7 @@ def preview(batch: BatchJob) -> list[ItemState]:
     jobs = make_jobs(batch)
     manifest = Manifest(batch.output, read_only=True)
     run = BatchRun(manifest, [(item.key, job) for item, job in jobs], {i.key: i.group for i, _ in jobs})
-    return [_as_noted(state, manifest.last.get(state.key)) for state in run.states.values()]
-
-
-def _as_noted(state: ItemState, last: ItemState | None) -> ItemState:
-    """Return the failure of the last run, where nothing has changed since."""
-    failed = last is not None and last.state == "failed" and last.fingerprint == state.fingerprint
-    return replace(last, group=state.group) if failed and last is not None else state
+    return [run.as_noted(key) for key in run.states]
 
 
 class Estimate(NamedTuple):
