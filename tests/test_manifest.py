@@ -26,6 +26,7 @@ def test_every_command_can_be_imported(manifest):
         "Localise",
         "Evaluate",
         "Train",
+        "Train localiser",
         "Batch",
     ]
 
@@ -46,7 +47,7 @@ def test_the_widget_module_loads_neither_torch_nor_zarr():
     code = (
         "import sys; import napari_microsr.widgets.upscale, napari_microsr.widgets.samples,"
         "napari_microsr.widgets.localise, napari_microsr.widgets.register, napari_microsr.widgets.evaluate,"
-        "napari_microsr.widgets.train, napari_microsr.widgets.batch;"
+        "napari_microsr.widgets.train, napari_microsr.widgets.train_localiser, napari_microsr.widgets.batch;"
         "print(*[m for m in ('torch', 'zarr', 'lightning', 'skimage.metrics') if m in sys.modules])"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

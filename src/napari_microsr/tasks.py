@@ -38,7 +38,7 @@ def perform(job: Job, progress: Progress, **options: Any) -> Result:
     progress : Progress
         Told how far it is.
     **options
-        Of a training: `resume`; of one of super-resolution or of features also `watch`.
+        Of a training: `resume` and `watch`.
 
     Returns
     -------
@@ -173,17 +173,21 @@ def _train_features(
     return {"outputs": [weights, weights.with_suffix(".json")]}
 
 
-def _train_localizer(job: TrainLocalizerJob, progress: Progress, resume: bool = False) -> Result:
+def _train_localizer(
+    job: TrainLocalizerJob, progress: Progress, resume: bool = False, watch: Watch | None = None
+) -> Result:
     from napari_microsr.smlm.training import train_localizer
 
-    weights = train_localizer(job, progress, resume)
+    weights = train_localizer(job, progress, resume, watch)
     return {"outputs": [weights, weights.with_suffix(".json")]}
 
 
-def _train_dsir(job: TrainDsirJob, progress: Progress, resume: bool = False) -> Result:
+def _train_dsir(
+    job: TrainDsirJob, progress: Progress, resume: bool = False, watch: Watch | None = None
+) -> Result:
     from napari_microsr.smlm.dsir import train_dsir
 
-    weights = train_dsir(job, progress, resume)
+    weights = train_dsir(job, progress, resume, watch)
     return {"outputs": [weights, weights.with_suffix(".json")]}
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from napari_microsr.core.epoch import Watch
 from napari_microsr.core.progress import Progress
 from napari_microsr.core.weights import ModelCard, TrainingData, export
 from napari_microsr.smlm.datasets import DsirDataset
@@ -20,8 +21,12 @@ CALIBRATION_FRAMES, WATCHED_FRAMES = 128, 16
 _WATCHED_SEED = 10_000
 
 
-def train_dsir(job: TrainDsirJob, progress: Progress, resume: bool = False) -> Path:
+def train_dsir(
+    job: TrainDsirJob, progress: Progress, resume: bool = False, watch: Watch | None = None
+) -> Path:
     """Train DSIR's autoencoder, export it with its card and return the path of the weights.
+
+    `watch` is told of each epoch of each stage.
 
     Raises
     ------
@@ -51,7 +56,7 @@ def train_dsir(job: TrainDsirJob, progress: Progress, resume: bool = False) -> P
             folder = job.folder / f"stage{number}"
             again = resume and (folder / "last.ckpt").is_file()
             schedule = job.schedule(stage.steps, stage.learning_rate)
-            fit(Fit(network, loss, schedule, validate), frames, folder, progress, again)
+            fit(Fit(network, loss, schedule, validate), frames, folder, progress, again, watch)
     assert isinstance(network, DsirAutoencoder)
     network.cpu()
     calibrate(network, [_stack(watched, range(CALIBRATION_FRAMES))[0]])

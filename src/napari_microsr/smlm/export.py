@@ -37,9 +37,9 @@ SIDE_PX = 128
 Tables = list[tuple["Localizations", "Localizations"]]
 
 
-def efficiencies(network: nn.Module) -> dict[str, float]:
+def efficiencies(network: nn.Module, ranges: TrainingRanges) -> dict[str, float]:
     """Return the efficiency E at each density of the validation frames, and their mean as "score"."""
-    tables = validation_tables(network, TrainingRanges())
+    tables = validation_tables(network, ranges)
     figures = {
         f"E_{density:g}": judge(truth, found.select(found.probability > 0.5)).score.efficiency
         for density, (truth, found) in zip(DENSITIES_UM2, tables, strict=True)

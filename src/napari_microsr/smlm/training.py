@@ -1,10 +1,12 @@
 """Training of localisation networks on frames that are simulated while they train."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import Field, model_validator
 
+from napari_microsr.core.epoch import Watch
 from napari_microsr.core.job import Job
 from napari_microsr.core.progress import Progress
 from napari_microsr.core.training_job import TrainingOptions
@@ -102,10 +104,13 @@ class TrainDsirJob(TrainingOptions):
         )
 
 
-def train_localizer(job: TrainLocalizerJob, progress: Progress, resume: bool = False) -> Path:
+def train_localizer(
+    job: TrainLocalizerJob, progress: Progress, resume: bool = False, watch: Watch | None = None
+) -> Path:
     """Train an emitter network, export it with its card and return the path of the weights.
 
-    Threshold and scale of the errors are chosen on validation frames and go into the card.
+    Threshold and scale of the errors are chosen on validation frames and go into the card. `watch` is told of
+    each epoch.
 
     Raises
     ------
@@ -144,8 +149,8 @@ def train_localizer(job: TrainLocalizerJob, progress: Progress, resume: bool = F
         network = build_network("emitters-2d", **job.arguments)
         if job.start is not None:
             load_weights(network, *find(job.start))
-        module = Fit(network, emitter_loss, schedule, efficiencies)
-        fit(module, patches, job.folder, progress, resume)
+        module = Fit(network, emitter_loss, schedule, partial(efficiencies, ranges=ranges))
+        fit(module, patches, job.folder, progress, resume, watch)
     return export_localizer(network, job, ranges, job.folder)
 
 
