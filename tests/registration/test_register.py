@@ -83,7 +83,8 @@ def test_the_sample_is_found_and_what_is_not_on_it_is_not(whole):
             assert field.reason
             continue
         assert (field.status, field.overview) == ("placed", "overview 4x")
-        assert error_px(field, truth) < 0.1
+        # The overview is small, and sharper than most: its blur has to be measured there, too.
+        assert error_px(field, truth) < 0.05
         assert 0 < field.expected_error_um < 0.2 * UM
         assert field.field_um == pytest.approx(parts(truth).scale * UM, rel=1e-3)
     assert 0 < result.loop_um < 0.1 * UM
@@ -96,7 +97,8 @@ def test_the_sample_is_found_and_what_is_not_on_it_is_not(whole):
     assert "unfinished" not in again.provenance
 
 
-def test_bad_fields_get_a_sentence_each_and_the_others_go_on(tmp_path, overview):
+@pytest.mark.parametrize("known", [True, False])
+def test_bad_fields_get_a_sentence_each_and_the_others_go_on(tmp_path, overview, known):
     folder = tmp_path / "fields"
     folder.mkdir()
     rgb = {"photometric": "rgb"}
@@ -111,7 +113,9 @@ def test_bad_fields_get_a_sentence_each_and_the_others_go_on(tmp_path, overview)
     tifffile.imwrite(folder / "dot.tif", good[:1, :1], **rgb)
     (folder / "notes.txt").write_text("not an image")
     out = tmp_path / "p.json"
-    job = RegisterJob(overviews=["o"], fields=[str(folder)], output=out, field_um=2 * FIELDS[2].um)
+    job = RegisterJob(
+        overviews=["o"], fields=[str(folder)], output=out, field_um=2 * FIELDS[2].um if known else None
+    )
     result = {field.name: field for field in register(job, overviews=[overview]).fields}
     assert set(result) == {"good", "cut off", "no image", "blank", "nan", "narrow", "dot"}
     assert error_px(result["good"], SMALL["40x 3"]) < 0.1

@@ -26,6 +26,8 @@ _BLURS_PX = -8.0, -6.0, -4.0, -2.0, 0.0, 1.0, 2.0, 3.0, 4.0
 # On the way down a placement need only stay within reach of the next level.
 _STEPS, _REST_PX = 4, 0.1
 _LAST_STEPS, _LAST_REST_PX = 8, 0.02
+# Up to this level pixels are no wider than the blur of the overview's optics; and least side of a template.
+_SHARP_LEVEL, _LEAST_TEMPLATE_PX = 2, 36
 # Template pixels at the finest level of the refinement.
 _FINEST_PX = 130_000
 
@@ -111,8 +113,14 @@ def finest_level(shape_yx: tuple[int, int], scale: float) -> int:
 
 
 def ladder(shape_yx: tuple[int, int], matrix: Matrix, base: int, start: int) -> list[int]:
-    """Levels from `start` to the finest, each about half the one before; coarse ones multiples of `base`."""
-    finest = finest_level(shape_yx, parts(matrix).scale)
+    """Levels from `start` to the finest, each about half the one before; coarse ones multiples of `base`.
+
+    There are two at least where the finest shows the blur of the optics, which is measured at the one before.
+    """
+    scale = parts(matrix).scale
+    finest = finest_level(shape_yx, scale)
+    if start <= finest <= _SHARP_LEVEL and min(shape_yx) * scale >= 2 * finest * _LEAST_TEMPLATE_PX:
+        start = 2 * finest
     levels = [finest]
     while levels[0] < start:
         coarser = base if levels[0] < base <= 3 * levels[0] else 2 * levels[0]

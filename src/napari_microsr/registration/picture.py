@@ -81,9 +81,9 @@ class Picture:
         return out
 
     def factor_near(self, wanted: float) -> int:
-        """Return the shrink nearest to `wanted` that follows from the finest level kept, if there is one."""
+        """Return the shrink nearest to `wanted` that is a multiple of the finest kept and leaves a pixel."""
         base = min(self._kept, default=1)
-        return base * max(1, round(wanted / base))
+        return base * max(1, min(round(wanted / base), min(self.shape_yx) // base))
 
     def _read(self, y: slice, x: slice) -> NDArray[Any]:
         return np.concatenate([self._source.read(plane, y, x) for plane in self._planes])

@@ -112,7 +112,11 @@ class Field:
         return self.source.height, self.source.width
 
     def picture(self, like: Tone, base: int) -> Picture | None:
-        """Return the field as density, kept at the shrink `base` and its multiples; None if it is blank."""
+        """Return the field as density, kept at the shrink `base` and its multiples; None if it is blank.
+
+        A field narrower than `base` is shrunk to a single row or column.
+        """
+        base = min(base, *self.shape_yx)
         contrast = like.contrast if self.contrast == "auto" else self.contrast
         if (contrast, base) not in self._pictures:
             tone = measure_tone(self.source, contrast)
