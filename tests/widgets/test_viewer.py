@@ -95,7 +95,7 @@ def test_the_visible_region_comes_first(dock, gate, qtbot, tmp_path, rng):
     viewer, widget = dock(array, tile_px=32)
     camera(viewer).center = (0, 208, 208)
     camera(viewer).zoom *= 10
-    qtbot.wait(100)
+    qtbot.waitUntil(lambda: viewer.layers[0].corner_pixels[0].min() > 150, timeout=30_000)
     qtbot.mouseClick(widget.button, LEFT)
     qtbot.waitUntil(lambda: len(viewer.layers) == 2, timeout=30_000)
     gate.release(1)
