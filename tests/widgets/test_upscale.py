@@ -375,7 +375,7 @@ def test_layers_come_and_go_in_the_list(model, open_widget):
 def test_the_default_output_lies_beside_the_file_and_is_free(model, qtbot, tmp_path, rng):
     model.add_image(np.zeros((4, 4, 3), np.uint8), name="a/b")
     layer = model.layers[0]
-    layer._source = layer.source.model_copy(update={"path": str(tmp_path / "a.tif")})
+    layer._source = type(layer.source)(path=str(tmp_path / "a.tif"))
     (tmp_path / "a-b-histology-x2.ome.zarr").mkdir()
     widget = UpscaleWidget(model)
     qtbot.addWidget(widget)

@@ -143,4 +143,6 @@ def _has_mps() -> bool:
 
 def _cpu_has_bf16() -> bool:
     """Say whether the processor multiplies bfloat16 itself; emulated, it is slower than float32."""
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())  # noqa: SLF001
+    # torch has no public question for it, and before 2.6 none at all.
+    questions = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(getattr(torch.cpu, question, bool)() for question in questions)

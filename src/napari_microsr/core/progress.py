@@ -59,7 +59,8 @@ class ConsoleProgress:
         self._task = self._bar.add_task("", total=None)
 
     def __enter__(self) -> Self:
-        self._bar.start()
+        if not self._bar.disable:
+            self._bar.start()
         return self
 
     def __exit__(
@@ -68,7 +69,8 @@ class ConsoleProgress:
         value: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bar.stop()
+        if not self._bar.disable:  # rich would end even a bar that was never drawn with an empty line
+            self._bar.stop()
 
     def advance(self, label: str, done: int, total: int) -> None:
         """Redraw the bar. Ctrl-C arrives as KeyboardInterrupt, which `cli` treats as a cancel."""
