@@ -5,7 +5,7 @@ import pytest
 import tifffile
 
 from napari_microsr.core.image import open_image
-from napari_microsr.core.ome_zarr import area_mean
+from napari_microsr.core.ome_zarr_store import area_mean
 from napari_microsr.core.region import parse_region, part_of
 from napari_microsr.errors import InputError, JobError
 from napari_microsr.superres.job import UpscaleJob, upscale

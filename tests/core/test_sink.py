@@ -11,7 +11,8 @@ import zarr
 from napari_microsr.core import sink as sink_module
 from napari_microsr.core.home import JOURNAL
 from napari_microsr.core.image import ImageSource, Placement, open_image
-from napari_microsr.core.ome_zarr import Layout, area_mean, chunk_px
+from napari_microsr.core.ome_zarr import Layout
+from napari_microsr.core.ome_zarr_store import area_mean, chunk_px
 from napari_microsr.core.sink import ZarrSink
 from napari_microsr.core.tiles import TilePlan
 from napari_microsr.errors import InputError, OutputError

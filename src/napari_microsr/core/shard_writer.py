@@ -6,7 +6,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from napari_microsr.core.journal import Block, read_header
-from napari_microsr.core.ome_zarr import Layout, Store
+from napari_microsr.core.ome_zarr import Layout
+from napari_microsr.core.ome_zarr_store import Store
 from napari_microsr.core.output import writing
 from napari_microsr.core.tiles import Tile
 

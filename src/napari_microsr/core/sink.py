@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from napari_microsr.core.home import LocalHome
 from napari_microsr.core.image import ImageSource
 from napari_microsr.core.journal import Block
-from napari_microsr.core.ome_zarr import Layout, Store
+from napari_microsr.core.ome_zarr import Layout
+from napari_microsr.core.ome_zarr_store import Store
 from napari_microsr.core.output import check_output, writing
 from napari_microsr.core.remote import is_remote
 from napari_microsr.core.remote_home import RemoteHome
