@@ -3,19 +3,23 @@
     python benchmarks/soak.py --minutes 60      all of it, in random order
     python benchmarks/soak.py --kills 50        each job killed 50 times, and resumed
     python benchmarks/soak.py --fuzz 10000      so many damaged files, of all kinds in turn
+    python benchmarks/soak.py --gui-runs 200    each panel in one viewer; and things closed under a run
 
 More: --seed 0, --jobs upscale localize register train. Linux only. It uses the same worker and the same
 inputs as tests/faults, with moments and seeds drawn anew.
 """
 
 import argparse
+import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from pathlib import Path
+from xml.etree import ElementTree
 
 from _common import machine, print_table
 
@@ -25,6 +29,7 @@ import jobs
 from breaking import OUTPUTS, Worker, contents, goes_on, half_written, leftovers
 from fuzzing import KINDS
 
+TESTS = Path(__file__).parent.parent / "tests"
 CASES = 20
 MEMORY_BYTES = 1 << 30
 
@@ -124,15 +129,41 @@ class Soak:
         return [(what, times, times - self.bad[what]) for what, times in sorted(self.tried.items())]
 
 
+def long_life(runs: int) -> bool:
+    """Run the panels' test of a long life with so many runs; print what it noted; say whether it passed."""
+    with tempfile.TemporaryDirectory() as folder:
+        notes = Path(folder, "notes.xml")
+        test = TESTS / "widgets" / "test_long_life.py"
+        command = [sys.executable, "-m", "pytest", "-q", str(test), f"--junitxml={notes}"]
+        environment = {**os.environ, "MICROSR_LONG_LIFE": str(runs)}
+        passed = subprocess.run(command, cwd=TESTS.parent, env=environment).returncode == 0
+        cases = list(ElementTree.parse(notes).iter("testcase"))
+    found = [it for case in cases for it in case.iter("property")]
+    rows = [[it.get("name"), *it.get("value", "").strip("()").split(", ")] for it in found]
+    print_table(machine(), ["run", "threads", "objects", "bytes of memory"], rows)
+    tried, survived = Counter(), Counter()
+    for case in cases:
+        name = str(case.get("name")).partition("[")[0]
+        tried[name] += 1
+        survived[name] += not any(child.tag in ("failure", "error", "skipped") for child in case)
+    print_table(
+        "Tests", ["test", "tried", "survived"], [(name, tried[name], survived[name]) for name in tried]
+    )
+    return passed
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     long = parser.add_mutually_exclusive_group()
     long.add_argument("--minutes", type=float, default=60)
     long.add_argument("--kills", type=int, help="of each job")
     long.add_argument("--fuzz", type=int, help="damaged files")
+    long.add_argument("--gui-runs", type=int, help="of each panel, at least 10")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", nargs="+", default=list(OUTPUTS), choices=list(OUTPUTS))
     options = parser.parse_args()
+    if options.gui_runs:
+        sys.exit(not long_life(options.gui_runs))
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         soak = Soak(Path(folder), [] if options.fuzz else options.jobs, options.seed)
