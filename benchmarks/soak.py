@@ -134,7 +134,8 @@ def long_life(runs: int) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         notes = Path(folder, "notes.xml")
         test = TESTS / "widgets" / "test_long_life.py"
-        command = [sys.executable, "-m", "pytest", "-q", str(test), f"--junitxml={notes}"]
+        command = [sys.executable, "-m", "pytest", "-q", "-n0", str(test)]
+        command += [f"--junitxml={notes}", "-o", "junit_family=xunit1"]
         environment = {**os.environ, "MICROSR_LONG_LIFE": str(runs)}
         passed = subprocess.run(command, cwd=TESTS.parent, env=environment).returncode == 0
         cases = list(ElementTree.parse(notes).iter("testcase"))

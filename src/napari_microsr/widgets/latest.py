@@ -25,7 +25,7 @@ class Latest(QObject):
     name : str
         Of its thread.
     parent : QObject
-        Ends with it; the thread ends when nobody holds this object any more.
+        Ends with it, as the thread does.
     """
 
     done = Signal(object)
@@ -34,7 +34,8 @@ class Latest(QObject):
 
     def __init__(self, name: str, parent: QObject) -> None:
         super().__init__(parent)
-        self._pool = ThreadPoolExecutor(1, name)
+        self._pool = pool = ThreadPoolExecutor(1, name)
+        self.destroyed.connect(lambda: pool.shutdown(wait=False, cancel_futures=True))
         self._waiting: Callable[[], Any] | None = None
         self._busy = False
         self._ended.connect(self._take)

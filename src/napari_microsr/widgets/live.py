@@ -102,7 +102,8 @@ class LiveResult(QObject):
         for content in contents:
             self._remove_former(content.path)
         self.layers: list[Image] = [viewer.add_image(**content.arguments) for content in contents]
-        self._reader = ThreadPoolExecutor(1, "microsr-live")
+        self._reader = reader = ThreadPoolExecutor(1, "microsr-live")
+        self.destroyed.connect(lambda: reader.shutdown(wait=False, cancel_futures=True))
         self._reread.connect(self._draw)
         self._timer = QTimer(self)
         self._timer.setInterval(REFRESH_MS)
