@@ -1,11 +1,12 @@
 """Localisation: efficiency by density, mismatch, honesty, false positives, bound and speed.
 
-    python benchmarks/smlm.py [--model emitters-2d] [--only NAME ...] [--scale 1.0] [--tubes FOLDER]
-                              [--figures docs/images]
+    python benchmarks/smlm.py [--model emitters-2d] [--only NAME ...] [--methods NAME ...] [--scale 1.0]
+                              [--tubes FOLDER] [--figures docs/images]
 
 Frames have 100 nm pixels, 80-2050 photons on 20 and a PSF 200-300 nm wide at half height. Seeds are fixed;
 they were neither trained on nor used to choose a threshold; each method has one fixed threshold. Beside them
-stand random points of the network's own number. `--scale` makes the sets smaller. `--tubes` is a folder with
+stand random points of the network's own number. `--scale` makes the sets smaller, `--methods` leaves out the
+others (DSIR takes most of the time). `--tubes` is a folder with
 the recreated Bundled Tubes HD stack and its table of positions (from Deep-STORM's repository). `--figures` is
 a folder for the curves of `honesty` and `bound`; drawing them needs matplotlib.
 """
@@ -42,17 +43,22 @@ SIGMA_PX = 250 / 235.482
 SETS = {(256, 0.2): 12, (256, 2.0): 12, (256, 5.0): 12, (26, 2.0): 400}
 
 
+#: Names of the methods to run; empty runs all.
+CHOSEN: list[str] = []
+
+
 def finders(model: str, camera: Camera, sigma_px: float = SIGMA_PX) -> dict:
     """Return the methods by name."""
     card, weights = find(model)
     network = load_network(card, weights)
     make = partial(NetworkFinder, network, resolve("cpu"), camera, sigma_px, network.threshold)
-    return {
+    methods = {
         card.id: make(),
         f"{card.id}, refined": make(refined=True),
         "gaussian-mle": GaussianMle(camera, sigma_px),
         "dsir-autoencoder, maxima": DsirMaxima(),
     }
+    return {name: method for name, method in methods.items() if not CHOSEN or name in CHOSEN}
 
 
 def frames_of(seed: int, n: int, side: int, scene, camera: Camera | None = None):
@@ -207,6 +213,32 @@ def speed(model: str, scale: float) -> None:
     print_table("Speed", ["frames", "method", "frames/s", "CPU ms per frame"], rows)
 
 
+def drift(_model: str, scale: float) -> None:
+    """Residual of the drift correction: lines, a random walk and a slope of some 200 nm."""
+    from napari_microsr.smlm.drift import estimate_drift
+
+    rng, n, frames, side = np.random.default_rng(70), round(150_000 * scale), 5000, 64
+    walk = np.cumsum(rng.normal(0, 0.012, (frames, 2)), 0) + np.linspace(0, 1, frames)[:, None] * [1.2, -0.8]
+    length, angle = rng.uniform(5, 25, 30), rng.uniform(0, 2 * np.pi, 30)
+    centre, line = rng.uniform(15, side - 15, (30, 2)), rng.integers(0, 30, n)
+    frame, along = rng.integers(0, frames, n), rng.uniform(-0.5, 0.5, n) * length[line]
+    heading = np.column_stack([np.cos(angle), np.sin(angle)])[line]
+    place = centre[line] + along[:, None] * heading + walk[frame] + rng.normal(0, 0.1, (n, 2))
+    table = Localizations.from_columns(
+        frame=frame, x=place[:, 0], y=place[:, 1], pixel_nm=100.0, shape_yx=(side, side), n_frames=frames
+    )
+    rows = []
+    for method in ("aim", "rcc"):
+        cpu = time.process_time()
+        found = estimate_drift(table, method)
+        cpu = time.process_time() - cpu
+        error = np.column_stack([found.x, found.y]) - walk
+        residual = 100 * (error - error.mean(0)).std(0)
+        rows.append([method, *(100 * np.ptp(walk, axis=0)), *residual, cpu])
+    head = ["method", "drift x nm", "drift y nm", "residual x nm", "residual y nm", "CPU s"]
+    print_table(f"Drift, {n} localisations in {frames} frames", head, rows)
+
+
 def tubes(model: str, folder: Path) -> None:
     """Score the recreated Bundled Tubes HD, which nothing was trained on."""
     import pandas as pd
@@ -246,14 +278,17 @@ def main() -> None:
         "false-positives": false_positives,
         "bound": bound,
         "speed": speed,
+        "drift": drift,
     }
     parser = argparse.ArgumentParser()
     parser.add_argument("--model", default="emitters-2d")
     parser.add_argument("--only", nargs="*", choices=[*parts, "tubes"])
     parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--methods", nargs="*", default=[])
     parser.add_argument("--tubes", type=Path)
     parser.add_argument("--figures", type=Path)
     options = parser.parse_args()
+    CHOSEN.extend(options.methods)
     print(machine())
     torch.set_num_threads(2)
     for name, part in parts.items():
