@@ -1,5 +1,7 @@
 """How far a field bends away from the placement that was fitted to it, as between two devices."""
 
+from math import sqrt
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,8 +9,9 @@ from napari_microsr.registration.refine import Transform, shift_basis
 
 # Twelve parameters are fitted to two numbers per block.
 _BLOCKS = 10
-# What noise alone would bend is taken off three times: one in ten straight fields is called bent.
-_NOISE_SHARE = 3.0
+# A bend counts if its square is so many times what noise alone would bend: one in seventy straight fields has
+# one.
+_BEYOND_NOISE = 5.0
 
 
 def bend(
@@ -52,5 +55,5 @@ def bend(
     spread = inverse @ (scatter.T @ scatter) @ inverse * count / max(1, count - len(normal) / 2)
     stacked = curves.reshape(2 * count, -1)
     beyond = stacked - followed @ np.linalg.lstsq(followed, stacked, rcond=None)[0]
-    bent = float(((beyond @ fitted) ** 2).sum() - _NOISE_SHARE * np.trace(beyond @ spread @ beyond.T))
-    return float(np.sqrt(max(0.0, bent) / count))
+    square, noise = float(((beyond @ fitted) ** 2).sum()), float(np.trace(beyond @ spread @ beyond.T))
+    return sqrt((square - noise) / count) if square > _BEYOND_NOISE * noise else 0.0
