@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from torch import nn
 from napari_microsr.core.weights import Metric, ModelCard, Score, export
 from napari_microsr.superres.datasets import TrainingData
 from napari_microsr.superres.degrade import Pixels
-from napari_microsr.superres.evaluation import sample_images, score_samples
+from napari_microsr.superres.evaluation import sample_images, score_sample, score_samples
 from napari_microsr.superres.images import open_images
 from napari_microsr.superres.losses import describe
 from napari_microsr.superres.networks.bicubic import Bicubic
@@ -26,6 +27,8 @@ from napari_microsr.superres.samples import Sample, make_samples
 if TYPE_CHECKING:
     from napari_microsr.superres.training import TrainJob
 
+#: PSNR (dB) and SSIM of a network on a sample.
+Scored = Callable[[nn.Module, Sample], tuple[float, float]]
 #: Reduced precision is used where it costs less than this.
 LARGEST_COST_DB = 0.02
 #: Name of the shipped slide in a card's figures.
@@ -72,7 +75,9 @@ def make_card(
     network: nn.Module, job: TrainJob, data: TrainingData, reported: Mapping[str, Sequence[Sample]]
 ) -> ModelCard:
     """Fill the card from the job, the network and its figures."""
-    cost = reduced_precision_cost(network, reported["all"])
+    scored = cache(score_sample)  # a slide's images are also among all
+    baseline = nn.Identity() if data.factor == 1 else Bicubic(factor=data.factor)
+    cost = reduced_precision_cost(network, reported["all"], scored)
     plain = conditioned(network, 0.0, 0.0) if job.condition else network
     halo_px, multiple_of = probe(plain, data.channels)
     facts: dict[str, Any] = {
@@ -92,24 +97,26 @@ def make_card(
         "reduced_precision_cost_db": round(cost, 4),
         "degradation": data.degradation,
         "loss": describe(job),
-        "metrics": [measure(network, name, samples, data.factor) for name, samples in reported.items()],
+        "metrics": [measure(network, baseline, *group, scored) for group in reported.items()],
     }
     return ModelCard.model_validate({**job.card.model_dump(), **facts})
 
 
-def measure(network: nn.Module, name: str, samples: Sequence[Sample], factor: int) -> Metric:
+def measure(
+    network: nn.Module, baseline: nn.Module, name: str, samples: Sequence[Sample], scored: Scored
+) -> Metric:
     """Return the figures of network and baseline on some samples, rounded for a card."""
-    beside, baseline = ("input", nn.Identity()) if factor == 1 else ("bicubic", Bicubic(factor=factor))
-    figures = [
+    model, beside = (
         Score(psnr_db=round(psnr, 3), ssim=round(ssim, 4))
-        for psnr, ssim in (score_samples(module, samples) for module in (network, baseline))
-    ]
-    return Metric(data=name, n=len(samples), model=figures[0], baselines={beside: figures[1]})
+        for psnr, ssim in (score_samples(module, samples, scored) for module in (network, baseline))
+    )
+    called = "bicubic" if isinstance(baseline, Bicubic) else "input"
+    return Metric(data=name, n=len(samples), model=model, baselines={called: beside})
 
 
-def reduced_precision_cost(network: nn.Module, samples: Sequence[Sample]) -> float:
-    """Return the PSNR in dB that bfloat16 arithmetic loses against float32."""
-    exact, _ = score_samples(network, samples)
+def reduced_precision_cost(network: nn.Module, samples: Sequence[Sample], scored: Scored) -> float:
+    """Return the PSNR in dB that bfloat16 arithmetic loses against float32, in which `scored` measures."""
+    exact, _ = score_samples(network, samples, scored)
     with torch.autocast("cpu", torch.bfloat16):
         reduced, _ = score_samples(network, samples)
     return float(np.subtract(exact, reduced))
