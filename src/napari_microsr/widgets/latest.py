@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from threading import Thread
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
@@ -12,6 +12,8 @@ from napari_microsr.errors import MicroSRError
 
 class Latest(QObject):
     """Computes one thing at a time in a thread; of those that wait, only the newest is computed.
+
+    Each computation has a thread of its own, so that none is left when the panel is closed.
 
     Attributes
     ----------
@@ -25,7 +27,7 @@ class Latest(QObject):
     name : str
         Of its thread.
     parent : QObject
-        Ends with it, as the thread does.
+        Ends with it.
     """
 
     done = Signal(object)
@@ -34,8 +36,7 @@ class Latest(QObject):
 
     def __init__(self, name: str, parent: QObject) -> None:
         super().__init__(parent)
-        self._pool = pool = ThreadPoolExecutor(1, name)
-        self.destroyed.connect(lambda: pool.shutdown(wait=False, cancel_futures=True))
+        self._name = name
         self._waiting: Callable[[], Any] | None = None
         self._busy = False
         self._ended.connect(self._take)
@@ -51,7 +52,7 @@ class Latest(QObject):
             self._waiting = work
             return
         self._busy = True
-        self._pool.submit(self._compute, work)
+        Thread(target=self._compute, args=(work,), name=self._name).start()
 
     def forget(self) -> None:
         """Drop what waits, and what is being computed."""

@@ -1,8 +1,9 @@
 """Layers that show a result while a run fills it."""
 
-from concurrent.futures import ThreadPoolExecutor
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -102,8 +103,7 @@ class LiveResult(QObject):
         for content in contents:
             self._remove_former(content.path)
         self.layers: list[Image] = [viewer.add_image(**content.arguments) for content in contents]
-        self._reader = reader = ThreadPoolExecutor(1, "microsr-live")
-        self.destroyed.connect(lambda: reader.shutdown(wait=False, cancel_futures=True))
+        self._reader: Thread | None = None
         self._reread.connect(self._draw)
         self._timer = QTimer(self)
         self._timer.setInterval(REFRESH_MS)
@@ -125,7 +125,8 @@ class LiveResult(QObject):
             What is kept with the layers, as `note_evidence` returned it.
         """
         self._timer.stop()
-        self._reader.shutdown(cancel_futures=True)
+        if self._reader is not None:
+            self._reader.join()
         for number, (layer, content) in enumerate(zip(self.layers, self._contents, strict=True)):
             if finished is None:
                 for level in content.levels:
@@ -138,12 +139,15 @@ class LiveResult(QObject):
         """Have what the layers show read again, if there are new tiles."""
         if self._dirty and not self._reading:
             self._dirty, self._reading = False, True
-            self._reader.submit(self._read)
+            self._reader = Thread(target=self._read, name="microsr-live")
+            self._reader.start()
 
     def _read(self) -> None:
         """Read, in the reader's thread."""
         changed = [sum(level.reread() for level in content.levels) > 0 for content in self._contents]
-        self._reread.emit(changed)
+        # The panel may have been closed meanwhile.
+        with contextlib.suppress(RuntimeError):
+            self._reread.emit(changed)
 
     def _draw(self, changed: list[bool]) -> None:
         self._reading = False
