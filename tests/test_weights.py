@@ -47,7 +47,7 @@ def test_these_models_ship(monkeypatch, tmp_path):
     monkeypatch.setenv("MICROSR_HOME", str(tmp_path))
     ids = """bicubic bicubic-x4 dsir-autoencoder emitters-2d fluorescence-x2 fluorescence-x4 histology-x2
         histology-x2-area histology-x2-conditioned histology-x2-fast histology-x4 minivgg-fluorescence
-        residual-unet-histology"""
+        msrgan-x4 residual-unet-histology swift-srgan-x4"""
     assert sorted(card.id for card in list_cards()) == ids.split()
     assert sum(path.stat().st_size for path in SHIPPED.iterdir()) <= 25e6
     assert all(path.stat().st_size <= 6e6 for path in SHIPPED.iterdir())
@@ -117,6 +117,14 @@ def test_share_of_the_gain_of_dat_light(name, share):
     assert overall.model.psnr_db - base.psnr_db >= share * (
         overall.baselines["DAT-light"].psnr_db - base.psnr_db
     )
+    assert overall.model.ssim > base.ssim
+
+
+@pytest.mark.parametrize(("name", "gain"), [("swift-srgan-x4", 1.0), ("msrgan-x4", 0.0)])
+def test_networks_of_the_source_systems_are_better_than_bicubic(name, gain):
+    overall = by_id(name).metrics[0]
+    base = overall.baselines["bicubic"]
+    assert overall.model.psnr_db >= base.psnr_db + gain
     assert overall.model.ssim > base.ssim
 
 
