@@ -97,6 +97,31 @@ def test_folders_are_classes(cells, tmp_path):
     assert [field.name for field in fields.held] == ["f3.png", "f3.png"]
 
 
+def test_classes_come_from_a_table(cells, tmp_path):
+    table = tmp_path / "labels.csv"
+    rows = [f"{p.name},{'fine' if p.name < '01' else 'coarse'}" for p in cells.glob("*.png")]
+    table.write_text("\n".join(["image,class", *rows]), encoding="utf-8-sig")
+    fields = open_fields(job(cells, tmp_path, labels="file", label_file=table))
+    assert fields.classes == ["coarse", "fine"]
+    assert [field.label for field in fields.trained] == [1, 1, 1, 0, 0, 0]
+    table.write_text("\n".join(["image,class", *rows[1:]]))
+    with pytest.raises(InputError, match=f"no class of {rows[0].partition(',')[0]}"):
+        open_fields(job(cells, tmp_path, labels="file", label_file=table))
+
+
+@pytest.mark.parametrize(
+    "content", ["", "name,kind\n00_0.png,fine", "image,class\n00_0.png", b"\xff\xfe\x00", None]
+)
+def test_a_label_file_that_is_none_is_a_sentence(cells, tmp_path, content):
+    table = tmp_path / "labels.csv"
+    if content is not None:
+        table.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(InputError, match=r"label file|no class of"):
+        open_fields(job(cells, tmp_path, labels="file", label_file=table))
+    with pytest.raises(InputError, match="none is named"):
+        open_fields(job(cells, tmp_path, labels="file"))
+
+
 def test_held_out_fields_are_measured_as_they_are(cells, tmp_path):
     fields = open_fields(job(cells, tmp_path))
     patches, owners = held_patches(fields.held, 32)

@@ -1,6 +1,7 @@
 """Patches of fields with the class that they belong to."""
 
-from collections.abc import Sequence
+import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,8 +66,10 @@ def open_fields(job: TrainFeaturesJob) -> Fields:
     Raises
     ------
     InputError
-        If there are none on one side, fewer than two classes, or held-out ones of an unknown class.
+        If there are none on one side, fewer than two classes, held-out ones of an unknown class, or no class
+        of an image in the label file.
     """
+    told = _read_labels(job) if job.labels == "file" else {}
     channels = job.arguments.get("channels", 3)
     named: dict[bool, list[tuple[str, str, Plane]]] = {True: [], False: []}
     for path in _files(job):
@@ -74,7 +77,7 @@ def open_fields(job: TrainFeaturesJob) -> Fields:
             continue
         for image in open_file(path, channels):
             if min(image.high.shape) >= job.patch_px:
-                label = _label(path, image.name, job.labels)
+                label = _label(path, image.name, job, told)
                 named[path.name.startswith(job.hold_out)].append((image.name, label, image.high))
     if not named[True] or not named[False]:
         raise InputError(
@@ -106,10 +109,33 @@ def _files(job: TrainFeaturesJob) -> list[Path]:
     return [path for folder in sorted(job.data.glob("*/")) for path in list_files(folder)]
 
 
-def _label(path: Path, name: str, labels: str) -> str:
-    if labels == "folders":
+def _read_labels(job: TrainFeaturesJob) -> dict[str, str]:
+    """Return the class of each image by the name of its file."""
+    remedy = "Point 'label_file' to a CSV table with the columns image and class, in UTF-8."
+    if job.label_file is None:
+        raise InputError("Labels are to come from a file, and none is named.", remedy)
+    try:
+        with job.label_file.open(encoding="utf-8-sig", newline="") as file:
+            return {row["image"].strip(): row["class"].strip() for row in csv.DictReader(file)}
+    except OSError as error:
+        raise InputError(
+            f"The label file {job.label_file} cannot be read ({error.strerror}).", remedy
+        ) from error
+    except (KeyError, AttributeError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"The label file {job.label_file} is no table of classes.", remedy) from error
+
+
+def _label(path: Path, name: str, job: TrainFeaturesJob, told: Mapping[str, str]) -> str:
+    if job.labels == "folders":
         return path.parent.name
-    return path.name.split("_")[0] if labels == "names" else name
+    if job.labels == "file":
+        if path.name not in told:
+            raise InputError(
+                f"The label file {job.label_file} has no class of {path.name}.",
+                "Add a row with its name, or leave the image out with 'exclude'.",
+            )
+        return told[path.name]
+    return path.name.split("_")[0] if job.labels == "names" else name
 
 
 class FieldPatches(Dataset[tuple[Tensor, Tensor]]):

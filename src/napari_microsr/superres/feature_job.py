@@ -14,13 +14,15 @@ class TrainFeaturesJob(TrainingOptions):
     """Settings of the training of a miniVGG, the feature network of content losses."""
 
     task: ClassVar[str] = "train-features"
-    execution_fields: ClassVar[frozenset[str]] = TrainingOptions.execution_fields | {"data"}
+    execution_fields: ClassVar[frozenset[str]] = TrainingOptions.execution_fields | {"data", "label_file"}
 
     data: Path
     """Folder of images; with labels by folder, a folder of folders."""
-    labels: Literal["fields", "names", "folders"] = "fields"
+    labels: Literal["fields", "names", "folders", "file"] = "fields"
     """What patches are told apart by: the field they come from (needs no labels), the beginning of the file
-    name up to the first underscore, or the folder."""
+    name up to the first underscore, the folder, or a table of classes."""
+    label_file: Path | None = None
+    """With labels by file: a CSV table with the columns image (name of the file) and class."""
     exclude: tuple[str, ...] = ()
     """File-name prefixes to leave out."""
     hold_out: tuple[str, ...] = Field(min_length=1)
