@@ -94,19 +94,26 @@ def start(widget, qtbot, name):
 STAYING = ("MainThread", "zarr", "asyncio", "ThreadPoolExecutor", "Dummy")
 
 
-def threads():
+@pytest.fixture
+def others():
+    """Return the threads that other tests of this process have left."""
+    return set(threading.enumerate())
+
+
+def threads(others):
     """Return the threads of runs."""
-    return [thread.name for thread in threading.enumerate() if not thread.name.startswith(STAYING)]
+    new = set(threading.enumerate()) - others
+    return [thread.name for thread in new if not thread.name.startswith(STAYING)]
 
 
-def assert_quiet(qtbot):
+def assert_quiet(qtbot, others):
     """Wait until no thread of a run is left."""
     pool = QThreadPool.globalInstance()
     qtbot.waitUntil(lambda: pool.activeThreadCount() == 0, timeout=30_000)
     gc.collect()
 
     def none_is_left():
-        assert threads() == []
+        assert threads(others) == []
 
     qtbot.waitUntil(none_is_left, timeout=30_000)
 
@@ -147,7 +154,7 @@ def test_threads_objects_and_memory_stay_as_they_are_run_after_run(widget, model
 
 @pytest.mark.parametrize("after_ms", MOMENTS)
 @pytest.mark.parametrize("what", ["inputs", "results", "panel"])
-def test_what_is_closed_under_a_run_ends_it_without_a_crash(widget, model, qtbot, what, after_ms):
+def test_what_is_closed_under_a_run_ends_it_without_a_crash(others, widget, model, qtbot, what, after_ms):
     inputs = list(model.layers)
     _, ends = start(widget, qtbot, "out")
     qtbot.wait(after_ms)
@@ -157,7 +164,7 @@ def test_what_is_closed_under_a_run_ends_it_without_a_crash(widget, model, qtbot
         model.layers.remove(layer)
     qtbot.waitUntil(lambda: bool(ends), timeout=60_000)
     close(widget)
-    assert_quiet(qtbot)
+    assert_quiet(qtbot, others)
     model.add_image(np.zeros((4, 4)))  # who still listens to the viewer hears of it
     model.layers.clear()
 
@@ -165,7 +172,7 @@ def test_what_is_closed_under_a_run_ends_it_without_a_crash(widget, model, qtbot
 @pytest.mark.viewer
 @pytest.mark.parametrize("after_ms", MOMENTS[-1:] if not RUNS else MOMENTS)
 def test_a_viewer_closed_under_a_run_ends_it_without_a_crash(
-    make_napari_viewer, kind, slide, qtbot, tmp_path, after_ms
+    others, make_napari_viewer, kind, slide, qtbot, tmp_path, after_ms
 ):
     viewer = make_napari_viewer(show=False)
     fill(viewer, kind, slide)
@@ -176,4 +183,4 @@ def test_a_viewer_closed_under_a_run_ends_it_without_a_crash(
     qtbot.wait(after_ms)
     viewer.close()
     qtbot.waitUntil(lambda: bool(ends), timeout=60_000)
-    assert_quiet(qtbot)
+    assert_quiet(qtbot, others)
