@@ -4,7 +4,7 @@
 
 Opens the shipped slide in napari, runs the widget on a part of it, and writes to FOLDER (docs/images)
 super-resolve.png, the window during a run, and before-after.png, a detail of slide, bicubic and network.
-Then it makes the pictures of register.py, localise.py, evaluate.py, train.py and batch.py.
+Then it makes the pictures of register.py, localise.py, evaluate.py, train.py, train_localiser.py and batch.py.
 """
 
 import os
@@ -18,6 +18,7 @@ import localise
 import numpy as np
 import register
 import train
+import train_localiser
 from PIL import Image, ImageDraw, ImageFont
 
 import batch
@@ -43,6 +44,7 @@ def main():
         localise.show(folder, Path(scratch))
         evaluate.show(folder, Path(scratch))
         train.show(folder, Path(scratch))
+        train_localiser.show(folder)
         batch.show(folder, Path(scratch))
 
 
