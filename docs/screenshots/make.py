@@ -4,7 +4,8 @@
 
 Opens the shipped slide in napari, runs the widget on a part of it, and writes to FOLDER (docs/images)
 super-resolve.png, the window during a run, and before-after.png, a detail of slide, bicubic and network.
-Then it makes the pictures of register.py, localise.py, evaluate.py, train.py, train_localiser.py and batch.py.
+Then it makes the pictures of register.py, localise.py, evaluate.py, train.py, train_localiser.py and
+batch.py.
 """
 
 import os
